@@ -17,7 +17,7 @@ from ot_solvers.commands.files import output_path
 from ot_solvers.commands.images import Picture, picture_format, read_picture, write_picture
 from ot_solvers.commands.interruption import Interruption
 from ot_solvers.commands.palette import DistinctColours, Palette, distinct_colours, grid_palette
-from ot_solvers.commands.smoothing import guided_in_bands
+from ot_solvers.commands.smoothing import smoothed
 from ot_solvers.commands.solve import Watch, exit_code, passed_on_warnings, solution_figures, threads
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def recoloured(
     radius = max(2, round(WINDOW * max(distinct.index.shape) / 2))
     rgb = np.empty((*distinct.index.shape, 3), dtype=np.uint8)
     with screen.progress("pixels") as bar:
-        for rows, values in guided_in_bands(points, change, guide, distinct.index, GRAIN * smooth, radius):
+        for rows, values in smoothed(points, change, guide, distinct.index, GRAIN * smooth, radius):
             rgb[rows] = colour.levels(space.backward(values))
             bar(rows.stop / len(rgb), f"row {rows.stop} of {len(rgb)}")
     return Picture(rgb, alpha)

@@ -6,49 +6,61 @@ import pytest
 from ot_solvers.commands import smoothing
 
 
+def smoothed_change(change, guide, grain, radius):
+    """The filter on pictures whose pixels are all of different colours."""
+    index = np.arange(guide[..., 0].size).reshape(guide.shape[:2])
+    result = np.empty_like(change)
+    colours = np.zeros((index.size, change.shape[-1]))
+    flat = change.reshape(index.size, -1), guide.reshape(index.size, 3)
+    for rows, values in smoothing.smoothed(colours, *flat, index, grain, radius):
+        result[rows] = values
+    return result
+
+
+@pytest.fixture(params=[3, 12], ids=["every pixel", "every third pixel"])
+def radius(request):
+    return request.param
+
+
 @pytest.fixture
-def picture():
-    rng = np.random.default_rng(0)
-    guide = np.cumsum(rng.normal(size=(40, 30, 3)), axis=0) * 5
-    return guide, rng
+def guide():
+    return np.cumsum(np.random.default_rng(0).normal(size=(40, 31, 3)), axis=0) * 5
 
 
-def test_a_constant_change_stays(picture):
-    guide, _ = picture
-    change = np.broadcast_to([1.0, -2.0, 3.0], guide.shape)
-    np.testing.assert_allclose(smoothing.guided(change, guide, 2.0, 3), change, atol=1e-9)
+def test_a_constant_change_stays(guide, radius):
+    change = np.array([1.0, -2.0, 3.0]) * np.ones((40, 31, 1))
+    np.testing.assert_allclose(smoothed_change(change, guide, 2.0, radius), change, atol=1e-9)
 
 
-def test_an_affine_change_stays_where_the_picture_varies_more_than_grain(picture):
-    guide, rng = picture
-    change = guide @ rng.normal(size=(3, 3)) + 1.0
-    np.testing.assert_allclose(smoothing.guided(change, guide, 1e-6, 3), change, atol=1e-6)
+def test_an_affine_change_stays_where_the_picture_varies_more_than_grain(guide, radius):
+    change = guide @ np.random.default_rng(1).normal(size=(3, 3)) + 1.0
+    np.testing.assert_allclose(smoothed_change(change, guide, 1e-6, radius), change, atol=1e-5)
 
 
-def test_noise_on_a_flat_picture_is_smoothed_away():
-    rng = np.random.default_rng(1)
-    noise = rng.normal(size=(60, 60, 3))
+def test_noise_on_a_flat_picture_is_smoothed_away(radius):
+    noise = np.random.default_rng(1).normal(size=(60, 60, 3))
     change = 5 * noise  # a map that stretches contrast six-fold
-    smooth = smoothing.guided(change, 50 + 0.2 * noise, 2.0, 4)
-    assert smooth.std() < 0.15 * change.std()
+    smooth = smoothed_change(change, 50 + 0.2 * noise, 2.0, radius)
+    assert smooth.std() < 0.2 * change.std()
 
 
-def test_an_edge_stays_sharp():
+def test_an_edge_stays_sharp(radius):
     guide = np.zeros((40, 40, 3))
     guide[:, 20:] = (60.0, 10.0, -10.0)
     change = np.where(guide[..., :1] > 0, 30.0, -10.0)
-    smooth = smoothing.guided(change, guide, 2.0, 4)
-    np.testing.assert_allclose(smooth, change, atol=0.5)
+    smooth = smoothed_change(change, guide, 2.0, radius)
+    assert np.abs(smooth - change).max() < 2  # of a jump by 40
 
 
-@pytest.mark.parametrize("pixels", [1, 300, 10**6])
-def test_bands_give_the_values_of_the_whole(monkeypatch, pixels):
+@pytest.mark.parametrize("pixels", [1, 300])
+def test_bands_give_the_values_of_the_whole(monkeypatch, guide, radius, pixels):
+    change = np.random.default_rng(2).normal(size=(40, 31, 2))
+    whole = smoothed_change(change, guide, 1.0, radius)
     monkeypatch.setattr(smoothing, "PIXELS_AT_A_TIME", pixels)
-    rng = np.random.default_rng(2)
-    colours, change = rng.normal(size=(50, 3)), rng.normal(size=(50, 3))
-    index = rng.integers(0, 50, (37, 29))
-    result = np.empty((37, 29, 3))
-    for rows, values in smoothing.guided_in_bands(colours, change, 9 * colours, index, 1.0, 3):
-        result[rows] = values
-    whole = colours[index] + smoothing.guided(change[index], 9 * colours[index], 1.0, 3)
-    np.testing.assert_allclose(result, whole, atol=1e-9)
+    np.testing.assert_allclose(smoothed_change(change, guide, 1.0, radius), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 200), (200, 1)])
+def test_slivers(shape):
+    change = np.ones((*shape, 3))
+    np.testing.assert_allclose(smoothed_change(change, np.zeros((*shape, 3)), 1.0, 9), change, atol=1e-12)

@@ -276,7 +276,7 @@ BAD = {
     "p below one": (None, (*XY, "--cost", "pnorm", "--p", "0.5", *REG), r"\bp\b.*0\.5"),
     "statistic without reg": (None, (*XY, "--reg-relative-to", "mean"), "--reg-relative-to needs --reg"),
     "plan without out": (None, (*XY, *REG, "--plan", "dense"), "--plan says what goes into --out"),
-    "no such output folder": (None, (*XY, *REG, "--out", "no/plan.npz"), "no/plan.npz: there is no directory no"),
+    "no such output folder": (None, (*XY, *REG, "--out", "no/plan.npz"), "there is no directory no"),
     "output over input": (None, (*XY, *REG, "--out", "./y.npy"), "--out ./y.npy would overwrite an input"),
     "plot over output": (None, (*XY, *REG, "--out", "p.png", "--plot", "p.png"), "name the same file"),
     "plot of no format": (None, (*XY, *REG, "--plot", "plot.xyz"), "the name must end in one of .png"),
