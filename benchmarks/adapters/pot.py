@@ -1,0 +1,170 @@
+"""POT (``import ot``).
+
+Convention of the scaling solvers: ``P = diag(u) K diag(v)`` with ``K = exp(-C / eps)``, so the weights are
+inside ``u`` and ``v``; the log-domain solvers return ``log_u`` and ``log_v``, dimensionless. Conversion to
+ours: ``f = eps (log u - log a)``, ``g = eps (log v - log b)``.
+
+The library tests one side only, by the Euclidean norm ``|P^T 1 - b|_2``, every tenth iteration (every
+twentieth in the stabilised solver), and there is no way to switch the test off: its cost is part of the
+cost of an iteration. Every solver forms the dense plan before it returns.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+
+from .base import Adapter, Answer, Setting
+
+
+def _import():
+    """Import the library without the array libraries that are not used: it loads all that are installed."""
+    for name in ("JAX", "CUPY", "TENSORFLOW"):
+        os.environ.setdefault(f"POT_BACKEND_DISABLE_{name}", "1")
+    import ot
+
+    return ot
+
+
+class _Scaling(Adapter):
+    """Shared parts of the Sinkhorn solvers."""
+
+    modules = ("ot",)
+
+    @classmethod
+    def first_threshold(cls, tol, shape):
+        # One side in the 2-norm: smaller than its 1-norm by at most sqrt(m).
+        return tol / np.sqrt(shape[1])
+
+    def prepare(self):
+        ot = _import()
+        warnings.filterwarnings("ignore", message=".*did not converge.*")
+        self.ot = ot
+        self.arrays = self.problem.a, self.problem.b, self.problem.C
+
+    def run(self, setting: Setting):
+        # No norm is below a negative threshold: exactly max_iter iterations.
+        stop = -1.0 if setting.fixed else setting.threshold
+        plan, log = self.solve(*self.arrays, stop, setting.max_iter)
+        return plan, log, stop
+
+    def solve(self, a, b, C, stop, max_iter):
+        raise NotImplementedError
+
+    def answer(self, raw):
+        _, log, stop = raw
+        log_u, log_v = (np.asarray(scaling, np.float64) for scaling in self.logarithms(log))
+        eps, a, b = self.problem.eps, self.problem.a, self.problem.b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            f = eps * (log_u - np.log(a, dtype=np.float64))
+            g = eps * (log_v - np.log(b, dtype=np.float64))
+        claim = None if stop < 0 or not log["err"] else bool(log["err"][-1] < stop)
+        return Answer(f=f, g=g, iterations=self.iterations(log), claim=claim)
+
+    def logarithms(self, log):
+        with np.errstate(divide="ignore"):
+            return np.log(np.asarray(log["u"], np.float64)), np.log(np.asarray(log["v"], np.float64))
+
+    def iterations(self, log):
+        return int(log["niter"]) + 1  # an index, from zero
+
+
+class Plain(_Scaling):
+    """``ot.sinkhorn(method="sinkhorn")``: the fastest where ``exp(-C / eps)`` does not underflow."""
+
+    def solve(self, a, b, C, stop, max_iter):
+        return self.ot.sinkhorn(
+            a, b, C, self.problem.eps, method="sinkhorn", numItermax=max_iter, stopThr=stop, log=True
+        )
+
+
+class Log(_Scaling):
+    """``ot.bregman.sinkhorn_log`` on NumPy arrays."""
+
+    def solve(self, a, b, C, stop, max_iter):
+        return self.ot.bregman.sinkhorn_log(
+            a, b, C, self.problem.eps, numItermax=max_iter, stopThr=stop, log=True
+        )
+
+    def logarithms(self, log):
+        return log["log_u"], log["log_v"]
+
+
+class TorchLog(Log):
+    """``ot.bregman.sinkhorn_log`` on torch CPU tensors."""
+
+    modules = ("ot", "torch")
+
+    def prepare(self):
+        super().prepare()
+        import torch
+
+        torch.set_num_threads(self.threads)
+        self.arrays = tuple(torch.from_numpy(array) for array in self.arrays)
+
+
+class Stabilized(_Scaling):
+    """``ot.bregman.sinkhorn_stabilized``: scalings absorbed into potentials when they grow.
+
+    Potentials come in cost units (``alpha = eps log u``).
+    """
+
+    def solve(self, a, b, C, stop, max_iter):
+        return self.ot.bregman.sinkhorn_stabilized(
+            a, b, C, self.problem.eps, numItermax=max_iter, stopThr=stop, log=True
+        )
+
+    def logarithms(self, log):
+        return log["alpha"] / self.problem.eps, log["beta"] / self.problem.eps
+
+    def iterations(self, log):
+        return int(log["n_iter"]) + 1
+
+
+class EpsilonScaling(Stabilized):
+    """``ot.bregman.sinkhorn_epsilon_scaling``, started at the largest cost instead of the default 1e4.
+
+    Iterations are outer ones (at least 36), each up to 100 stabilised iterations. The outer test compares
+    the sum of both *squared* 2-norms with the same threshold that the inner one compares with a norm, and
+    the last word is with the inner one.
+    """
+
+    pilot = (36, 46)
+
+    def solve(self, a, b, C, stop, max_iter):
+        return self.ot.bregman.sinkhorn_epsilon_scaling(
+            a,
+            b,
+            C,
+            self.problem.eps,
+            numItermax=max_iter,
+            epsilon0=self.problem.max_cost,
+            stopThr=stop,
+            log=True,
+        )
+
+    def iterations(self, log):
+        return int(log["niter"]) + 1
+
+
+class Emd(Adapter):
+    """``ot.emd``: the exact network simplex. A plan, unregularised."""
+
+    modules = ("ot",)
+    knob = None
+
+    def prepare(self):
+        ot = _import()
+        self.ot = ot
+        # The simplex works in float64 whatever it is given.
+        self.arrays = [np.asarray(v, np.float64) for v in (self.problem.a, self.problem.b, self.problem.C)]
+
+    def run(self, setting):
+        # Its default limit of 100 000 pivots is too low from a few thousand points on.
+        return self.ot.emd(*self.arrays, numItermax=10_000_000, numThreads=self.threads, log=True)
+
+    def answer(self, raw):
+        plan, log = raw
+        return Answer(plan=plan, claim=log["warning"] is None)

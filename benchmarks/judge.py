@@ -1,0 +1,125 @@
+"""The one judge of all solvers: float64, blocked, plain NumPy, and no solver's code.
+
+Conventions are those of `ot_solvers`: cost units, ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / eps)``,
+objective ``<P, C> + eps sum P log(P / (a b^T))``, and the marginal error of *both* sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from .problems import Problem
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge found.
+
+    Attributes
+    ----------
+    marginal_error : float
+        ``(|P1 - a|_1 + |P^T 1 - b|_1) / sum(a)``; ``inf`` where the answer holds NaN, infinities or
+        negative masses, so that a broken answer passes no threshold.
+    objective : float, cost units
+    linear_cost : float, cost units
+        ``<P, C>``.
+    """
+
+    marginal_error: float
+    objective: float
+    linear_cost: float
+
+    def as_record(self) -> dict:
+        """Plain values for a result file."""
+        return asdict(self)
+
+
+#: The verdict on an answer that is no plan at all.
+REJECTED = Verdict(float("inf"), float("nan"), float("nan"))
+
+
+def judge_potentials(problem: Problem, f, g) -> Verdict:
+    """Judge a pair of potentials.
+
+    Parameters
+    ----------
+    problem : Problem
+    f : (n,) array, g : (m,) array, cost units
+        In the convention above. Entries where the weight is zero are not looked at.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the problem.
+    """
+    n, m = problem.shape
+    f, g = np.asarray(f, np.float64), np.asarray(g, np.float64)
+    if f.shape != (n,) or g.shape != (m,):
+        raise ValueError(f"potentials must have shapes {(n,)} and {(m,)}, not {f.shape} and {g.shape}")
+    f = np.where(problem.a > 0, f, 0.0)
+    g = np.where(problem.b > 0, g, 0.0)
+    b = problem.b.astype(np.float64)
+    tally = _Tally(problem)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows, C in problem.blocks():
+            exponent = (f[rows, None] + g[None, :] - C) / problem.eps
+            plan = problem.a[rows, None].astype(np.float64) * (b[None, :] * np.exp(exponent))
+            # Where exp underflows the term is 0, whatever the exponent.
+            entropy = np.where(plan > 0, plan * exponent, 0.0).sum()
+            tally.add(rows, plan, C, entropy)
+        return tally.verdict()
+
+
+def judge_plan(problem: Problem, plan) -> Verdict:
+    """Judge a dense plan.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : (n, m) array
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the problem.
+    """
+    plan = np.asarray(plan)
+    if plan.shape != problem.shape:
+        raise ValueError(f"plan must have shape {problem.shape}, not {plan.shape}")
+    a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
+    tally = _Tally(problem)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for rows, C in problem.blocks():
+            P = plan[rows].astype(np.float64)
+            if not (P >= 0).all():  # NaN compares false: rejected as well
+                return REJECTED
+            logarithm = np.log(P) - np.log(a[rows, None]) - np.log(b[None, :])
+            tally.add(rows, P, C, np.where(P > 0, P * logarithm, 0.0).sum())
+        return tally.verdict()
+
+
+class _Tally:
+    """Sums over the blocks of a plan."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self.row_error = self.linear = self.entropy = 0.0
+        self.columns = np.zeros(problem.shape[1])
+
+    def add(self, rows, plan, C, entropy) -> None:
+        a = self.problem.a[rows].astype(np.float64)
+        self.row_error += np.abs(plan.sum(axis=1) - a).sum()
+        self.columns += plan.sum(axis=0)
+        # 0 * inf: a forbidden pair that carries nothing costs nothing.
+        self.linear += np.where(plan > 0, plan * C, 0.0).sum()
+        self.entropy += entropy
+
+    def verdict(self) -> Verdict:
+        column_error = np.abs(self.columns - self.problem.b).sum()
+        error = (self.row_error + column_error) / self.problem.a.sum(dtype=np.float64)
+        if not np.isfinite(error):
+            return REJECTED
+        objective = self.linear + self.problem.eps * self.entropy
+        return Verdict(float(error), float(objective), float(self.linear))

@@ -1,0 +1,157 @@
+"""Problems of the benchmarks, rebuilt from a seed by anyone, and their files for the workers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+#: Entries of a cost block held at once while reducing over all pairs: 32 MB in float64.
+BLOCK_ENTRIES = 4_000_000
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """A recipe for one problem.
+
+    Parameters
+    ----------
+    kind : {"gaussian", "uniform", "random-cost"}
+        Two Gaussian clouds, two clouds in the unit cube (squared Euclidean cost, not halved), or a
+        matrix of independent U(0, 1) costs.
+    n, m, d : int
+        Number of points on each side; dimension (ignored for ``"random-cost"``).
+    eps : float > 0
+        Regularisation as a fraction of the largest cost.
+    weights : {"uniform", "random"}
+    dtype : {"float64", "float32"}
+        What solvers are given. The problem *is* the rounded data: the judge reads the same arrays.
+    stored : bool
+        Whether the cost matrix is formed and handed over; points otherwise.
+    seed : int
+    """
+
+    kind: str = "gaussian"
+    n: int = 1000
+    m: int = 1000
+    d: int = 3
+    eps: float = 1e-2
+    weights: str = "uniform"
+    dtype: str = "float64"
+    stored: bool = True
+    seed: int = 0
+
+    def build(self) -> Problem:
+        """Draw the problem."""
+        rng = np.random.default_rng(self.seed)
+        x = y = C = None
+        if self.kind == "random-cost":
+            C = rng.random((self.n, self.m))
+            max_cost = float(C.max())
+        else:
+            x, y = self._clouds(rng)
+            max_cost = max(float(block.max()) for _, block in cost_blocks(x, y))
+        a, b = (self._weights(rng, size) for size in (self.n, self.m))
+        dtype = np.dtype(self.dtype)
+        if x is not None:
+            x, y = x.astype(dtype), y.astype(dtype)
+            if self.stored:
+                C = np.concatenate([block for _, block in cost_blocks(x, y)])
+        if C is not None:
+            C = C.astype(dtype)
+        return Problem(a.astype(dtype), b.astype(dtype), self.eps * max_cost, max_cost, x, y, C)
+
+    def _clouds(self, rng):
+        if self.kind == "uniform":
+            return rng.random((self.n, self.d)), rng.random((self.m, self.d))
+        if self.kind == "gaussian":
+            # Different centres and widths: identical laws would start half solved, at f = g = 0.
+            return rng.normal(size=(self.n, self.d)), 0.5 + 0.8 * rng.normal(size=(self.m, self.d))
+        raise ValueError(f"kind must be 'gaussian', 'uniform' or 'random-cost', not {self.kind!r}")
+
+    def _weights(self, rng, size):
+        if self.weights == "uniform":
+            return np.full(size, 1.0 / size)
+        if self.weights == "random":
+            weights = 0.1 + rng.random(size)
+            return weights / weights.sum()
+        raise ValueError(f"weights must be 'uniform' or 'random', not {self.weights!r}")
+
+    def as_record(self) -> dict:
+        """Plain values for a result file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem: weights, regularisation in cost units, and points or a cost matrix (or both).
+
+    Attributes
+    ----------
+    a : (n,) array, b : (m,) array
+        Weights, equal sums.
+    eps : float > 0, cost units
+    max_cost : float
+        Largest cost, known to every solver that wants to start an ε-schedule from it.
+    x : (n, d) array or None, y : (m, d) array or None
+    C : (n, m) array or None
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    eps: float
+    max_cost: float
+    x: np.ndarray | None = None
+    y: np.ndarray | None = None
+    C: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n, m)``."""
+        return len(self.a), len(self.b)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Precision the solvers are given."""
+        return self.a.dtype
+
+    def blocks(self):
+        """Yield ``(rows, cost block)`` in float64, the whole matrix never in memory at once."""
+        if self.C is None:
+            yield from cost_blocks(self.x, self.y)
+        else:
+            for rows in row_slices(*self.shape):
+                yield rows, self.C[rows].astype(np.float64)
+
+    def save(self, path: Path) -> None:
+        """Write an uncompressed ``.npz``."""
+        arrays = {k: v for k, v in vars(self).items() if v is not None}
+        np.savez(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Problem:
+        """Read what `save` wrote."""
+        with np.load(path) as stored:
+            arrays = {k: stored[k] for k in stored.files}
+        for scalar in ("eps", "max_cost"):
+            arrays[scalar] = float(arrays[scalar])
+        return cls(**arrays)
+
+
+def row_slices(n: int, m: int):
+    """Yield row slices whose blocks hold at most about `BLOCK_ENTRIES` pairs."""
+    step = max(1, BLOCK_ENTRIES // m)
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def cost_blocks(x, y):
+    """Yield ``(rows, squared distances)`` in float64, by differences: no cancellation near zero."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    for rows in row_slices(len(x), len(y)):
+        block = np.zeros((rows.stop - rows.start, len(y)))
+        for axis in range(x.shape[1]):
+            difference = x[rows, axis, None] - y[None, :, axis]
+            block += difference * difference
+        yield rows, block

@@ -1,0 +1,148 @@
+"""Tables of results, for the terminal and as Markdown, from the same cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .summary import Row, Table, environments, spread, tables
+
+HEADINGS = ("contender", "", "median", "± IQR/2", "iter.", "error", "ours / this", "target")
+
+
+def figure(value: float | None) -> str:
+    """Three significant digits, plainly where that is short."""
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e5 else f"{value:.2e}"
+
+
+def cells(row: Row) -> list[str]:
+    """The cells of one row, as text."""
+    verdict = row.setup.get("verdict") or {}
+    iterations = row.setup.get("iterations") or (row.setup.get("run") or {}).get("iterations")
+    error = verdict.get("marginal_error")
+    return [
+        row.name,
+        row.dtype.replace("float", "f"),
+        figure(row.median),
+        _percent(spread(row.values)),
+        "–" if iterations is None else str(iterations),
+        "–" if error is None else f"{error:.1e}",
+        _ratio(row),
+        "–" if row.target is None else f"≤ {figure(row.target)}{_mark(row)}",
+    ]
+
+
+def _ratio(row: Row) -> str:
+    if row.ratio is None:
+        return "ours" if row.ours and row.versus is None else "–"
+    if row.ratio_spread is None:
+        return figure(row.ratio)
+    return f"{figure(row.ratio)} ± {_percent(row.ratio_spread)}"
+
+
+def _mark(row: Row) -> str:
+    return {True: " ✓", False: " ✗", None: ""}[row.met]
+
+
+def _percent(relative: float | None) -> str:
+    """Half a spread, as a percentage."""
+    return "–" if relative is None else f"{50 * relative:.0f} %"
+
+
+def remarks(row: Row) -> list[str]:
+    """What else there is to say about a row."""
+    setup = row.setup
+    found = [row.note] if row.note else []
+    if row.status != "ready":
+        found.append(f"{row.status}: {setup['message']}" if setup.get("message") else row.status)
+    if row.status == "not reached":
+        found.append(f"{setup['run']['seconds']:.1f} s")
+    if setup.get("compile_seconds", 0) >= 0.05:
+        found.append(f"compiled in {setup['compile_seconds']:.1f} s")
+    if "peak_bytes" in setup:
+        found.append(f"peak {setup['peak_bytes'] / 1e6:.1f} MB above inputs ({setup['peak_source']})")
+    if row.noisy:
+        found.append("NOISY")
+    return found
+
+
+def environment_line(environment: dict) -> str:
+    """One line about where figures come from."""
+    versions = ", ".join(f"{k} {v}" for k, v in environment["versions"].items() if v != "not installed")
+    load = environment["load"][0] if environment["load"] else "unknown"
+    return (
+        f"{environment['cpu']}; {environment['cores']} cores, {environment['threads']} threads each; "
+        f"{environment['os']}, Python {environment['python']}, BLAS {environment['blas']}; {versions}; "
+        f"commit {environment['commit']}; {environment['date']}, load {load}"
+    )
+
+
+def markdown(records: list[dict]) -> str:
+    """All tables of a result file as Markdown."""
+    parts = ["# Benchmark results", ""]
+    parts += [f"- {e['moment']}: {environment_line(e)}" for e in environments(records)]
+    parts += [
+        "",
+        "Ratios are ratios of medians over interleaved rounds, with half the interquartile range of the",
+        "single ratios; below 1 means that `ot_solvers` is faster. Errors are marginal errors found by the",
+        "judge: both sides, 1-norm, float64 (for a time per iteration: after the iterations stated).",
+    ]
+    for table in tables(records):
+        headings = (*HEADINGS, "remarks")
+        parts += ["", f"## {heading(table)}", ""]
+        parts += [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+        parts += [f"| {' | '.join([*cells(row), '; '.join(remarks(row))])} |" for row in table.rows]
+    return "\n".join(parts) + "\n"
+
+
+def heading(table: Table) -> str:
+    """Heading of a table, with the measured quantity."""
+    return f"{table.suite}: {table.title} [{table.quantity}]"
+
+
+def show(records: list[dict], console) -> None:
+    """Print all tables of a result file on a rich console, remarks below each."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    for table in tables(records):
+        grid = Grid(
+            title=escape(heading(table)),
+            title_justify="left",
+            title_style="bold",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
+        for name in HEADINGS:
+            grid.add_column(name, justify="left" if name in HEADINGS[:2] else "right", no_wrap=True)
+        for row in table.rows:
+            grid.add_row(*cells(row), style=_style(row))
+        console.print(grid)
+        for row in table.rows:
+            if remarks(row):
+                console.print(f"  {row.name}: {'; '.join(remarks(row))}", style="dim", markup=False)
+        console.print()
+
+
+def _style(row: Row) -> str:
+    if row.met is False:
+        return "red"
+    if row.ours:
+        return "bold"
+    return "" if row.status == "ready" else "dim"
+
+
+def write(path: Path, records: list[dict]) -> list[Path]:
+    """Write the Markdown table and the plot next to a result file; return their paths."""
+    from .plots import plot
+
+    text = path.with_suffix(".md")
+    text.write_text(markdown(records), encoding="utf-8")
+    written = [text]
+    image = path.with_suffix(".png")
+    if plot(tables(records), image):
+        written.append(image)
+    return written

@@ -1,0 +1,10 @@
+"""Suites: one module each, with its cases in ``SUITE``."""
+
+from __future__ import annotations
+
+from . import sinkhorn, smoke
+from .base import Suite
+
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (sinkhorn.SUITE, smoke.SUITE)}
+
+__all__ = ["SUITES", "Suite"]

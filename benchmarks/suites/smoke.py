@@ -1,0 +1,67 @@
+"""Every kind of measurement at a tiny size, in under a minute: whether the benchmarks work, not how fast
+anything is."""
+
+from __future__ import annotations
+
+from benchmarks.cases import Case, Contender
+from benchmarks.problems import ProblemSpec
+from benchmarks.tasks import PerIteration, StartUp, ToAccuracy
+
+from .base import Suite
+
+F32 = "float32"
+POINTS = ProblemSpec(n=60, m=60, eps=5e-2)
+SHORT = PerIteration(span_seconds=0.01, max_span=50)
+
+SUITE = Suite(
+    "smoke",
+    "all measurements at tiny sizes; figures mean nothing",
+    (
+        Case(
+            "dense",
+            "one iteration, stored cost, n = m = 60",
+            POINTS,
+            SHORT,
+            (
+                Contender("ours-log-f64", "ours:Dense", {"kernel": "log"}),
+                Contender("ours-stored-f32", "ours:Dense", {"kernel": "stored"}, F32),
+                Contender("pot-plain-f64", "pot:Plain", versus="ours-log-f64"),
+                Contender("ott-f32", "ott:Dense", dtype=F32, versus="ours-stored-f32"),
+                Contender("exp-limit-numpy-f64", "machine:NumpyExp", versus="ours-log-f64"),
+            ),
+        ),
+        Case(
+            "lazy",
+            "one iteration and its memory, points, n = m = 200",
+            ProblemSpec(n=200, m=200, eps=5e-2, stored=False),
+            PerIteration(span_seconds=0.01, max_span=50, memory=True),
+            (Contender("ours-f64", "ours:Sample", {"kernel": "log"}),),
+        ),
+        Case(
+            "accuracy",
+            "time to marginal error 1e-5, n = m = 60",
+            POINTS,
+            ToAccuracy(tol=1e-5),
+            (
+                Contender("ours", "ours:Dense"),
+                Contender("ours-sample", "ours:Sample", versus="ours"),
+                Contender("pot-log", "pot:Log", versus="ours"),
+                Contender("ott", "ott:Dense", versus="ours"),
+                Contender("geomloss", "geomloss:Dense", versus="ours"),
+                Contender("pot-emd", "pot:Emd", versus="ours", note="exact, unregularised"),
+                Contender(
+                    "scipy-assignment", "scipy_exact:Assignment", versus="ours", note="exact, unregularised"
+                ),
+            ),
+        ),
+        Case(
+            "start-up-import",
+            "import of the library in a new process",
+            ProblemSpec(n=50, m=50),
+            StartUp(),
+            (Contender("ours", "ours:Dense"),),
+        ),
+    ),
+    repeat=3,
+    max_seconds=2.0,
+)

@@ -1,0 +1,191 @@
+"""What a contender is asked to do, how it is set up for that, and what one timed run of it is.
+
+A task works on a *bench* (`runner.Bench`): one contender with its worker, its problem and the judge.
+``set_up`` returns what ``measure`` needs, as plain values, so that a resumed run can skip it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from .adapters import Setting
+from .tuning import tune
+
+
+class NotReached(RuntimeError):
+    """The contender did not solve its task within its limits; carries the record of what it reached."""
+
+    def __init__(self, record: dict):
+        super().__init__(record["message"])
+        self.record = record
+
+
+class Task(ABC):
+    """A way of measuring."""
+
+    kind: ClassVar[str]
+    #: The measured quantity, as the table's heading.
+    quantity: ClassVar[str]
+    #: Whether a new process serves every run.
+    fresh: ClassVar[bool] = False
+
+    @abstractmethod
+    def set_up(self, bench) -> dict:
+        """Compile, tune, judge: all that is not timed."""
+
+    @abstractmethod
+    def measure(self, bench, setup: dict) -> dict:
+        """One round: a record with ``value``, the measured quantity."""
+
+    def as_record(self) -> dict:
+        """Plain values for a result file."""
+        return {"kind": self.kind, "quantity": self.quantity, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class PerIteration(Task):
+    """Time per pair and iteration: the difference of two runs with fixed iteration numbers, start-up
+    excluded.
+
+    Parameters
+    ----------
+    low : int
+        Iterations of the short run; its result is judged, so that "iterations" can be seen to be the same
+        thing for all.
+    span_seconds : float
+        The long run has so many more iterations that the difference lasts about this long …
+    max_span : int
+        … but at most this many more, and in whole multiples of …
+    step : int
+        … this. Some peers look at their error every tenth iteration: whole tens weigh that alike in both
+        runs.
+    memory : bool
+        Also record the peak memory of one short run.
+    judged : bool
+        Off for problems that are too large for the judge.
+    """
+
+    kind = "per-iteration"
+    quantity = "ns per pair and iteration"
+
+    low: int = 10
+    span_seconds: float = 0.75
+    max_span: int = 200
+    step: int = 10
+    memory: bool = False
+    judged: bool = True
+
+    def set_up(self, bench):
+        low = Setting(self.low)
+        compile_seconds = bench.compile(low)
+        run, verdict = bench.judged_run(low) if self.judged else (bench.run(low), None)
+        # The first run holds lazy initialisations, compiled code too: the second is what a run costs.
+        again = bench.run(low, memory=self.memory)
+        high = self.low + self._span(again["seconds"] / self.low)
+        compile_seconds += bench.compile(Setting(high))
+        bench.run(Setting(high))  # a first call at this length may allocate or compile once more
+        return {
+            "low": self.low,
+            "high": high,
+            "compile_seconds": compile_seconds,
+            "iterations": run["iterations"],
+            "verdict": verdict,
+            **{k: again[k] for k in ("peak_bytes", "peak_source") if k in again},
+        }
+
+    def _span(self, seconds: float) -> int:
+        # The short run has fixed costs as well: an overestimate, hence a span on the short side.
+        steps = round(self.span_seconds / seconds / self.step)
+        return self.step * max(1, min(steps, self.max_span // self.step))
+
+    def measure(self, bench, setup):
+        low, high = (bench.run(Setting(setup[k]))["seconds"] for k in ("low", "high"))
+        n, m = bench.shape
+        seconds = (high - low) / (setup["high"] - setup["low"])
+        return {"value": 1e9 * seconds / (n * m), "seconds_low": low, "seconds_high": high}
+
+
+@dataclass(frozen=True)
+class ToAccuracy(Task):
+    """Seconds until the judge finds the marginal error under `tol`.
+
+    Parameters
+    ----------
+    tol : float
+        Both-sided marginal error, the judge's measure.
+    """
+
+    kind = "to-accuracy"
+    quantity = "seconds"
+
+    tol: float = 1e-6
+
+    def set_up(self, bench):
+        compile_seconds, found = tune(bench, self.tol)
+        record = {"compile_seconds": compile_seconds, **found.as_record()}
+        if not found.reached:
+            raise NotReached(record)
+        return record
+
+    def measure(self, bench, setup):
+        run = bench.run(Setting(**setup["setting"]))
+        return {"value": run["seconds"], "iterations": run["iterations"], "claim": run["claim"]}
+
+
+@dataclass(frozen=True)
+class StartUp(Task):
+    """Times in a process that has done nothing yet, a new one for every round.
+
+    Parameters
+    ----------
+    measured : {"import", "first solve", "warm solve"}
+        ``import`` of the library; its first solve, where whatever it compiles or reads from its caches
+        counts; a solve when all that is done.
+    fresh_cache : bool
+        Give the process an empty compilation cache.
+    tol : float
+        The solver's own threshold; what is solved is a problem of a few points.
+    """
+
+    kind = "start-up"
+    quantity = "milliseconds"
+    fresh = True
+
+    measured: str = "import"
+    fresh_cache: bool = False
+    tol: float = 1e-6
+    #: Solves that a warm figure is the mean of, after as many to warm up.
+    repeat: int = 50
+
+    def set_up(self, bench):
+        # One round thrown away: byte code compiled, files in the page cache, and a primed kernel cache.
+        self.measure(bench, {})
+        if self.measured == "import":
+            return {}
+        with bench.fresh_worker():
+            bench.load()
+            setting = self._setting(bench)
+            bench.compile(setting)
+            run, verdict = bench.judged_run(setting)
+        return {"iterations": run["iterations"], "verdict": verdict}
+
+    def _setting(self, bench):
+        return Setting(max_iter=10_000, threshold=bench.adapter.first_threshold(self.tol, bench.shape))
+
+    def measure(self, bench, setup):
+        setting = self._setting(bench)
+        with bench.fresh_worker(empty_cache=self.fresh_cache):
+            imported = bench.import_library()
+            if self.measured == "import":
+                return {"value": 1e3 * imported}
+            bench.load()
+            start = bench.compile(
+                setting
+            )  # libraries compiled ahead of time would hide it from the first solve
+            first = bench.run(setting)["seconds"]
+            if self.measured == "first solve":
+                return {"value": 1e3 * (start + first)}
+            bench.run(setting, repeat=self.repeat)
+            return {"value": 1e3 * bench.run(setting, repeat=self.repeat)["seconds"]}

@@ -1,0 +1,146 @@
+"""Finds the loosest setting of a library's own stopping rule that satisfies the judge.
+
+Stopping rules differ: one side or both, 1-norm or 2-norm, tested every tenth iteration or never. So that
+all solve the same problem, each library's own knob is turned, outside the timed runs, until the *judged*
+error is under the tolerance and not far under it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from .adapters import Setting
+
+#: Runs spent on one contender at most.
+ATTEMPTS = 7
+#: A judged error between this fraction of the tolerance and the tolerance is close enough.
+CLOSE = 0.5
+#: Rounding in the judge's own sums.
+SLACK = 1.0 + 1e-3
+#: More are not tried: libraries allocate a history of this length.
+MOST_ITERATIONS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What tuning found.
+
+    Attributes
+    ----------
+    reached : bool
+        Whether the judge is satisfied.
+    setting : dict
+        The loosest setting that satisfies it, or else the last one tried.
+    run, verdict : dict
+        Of the run with that setting.
+    """
+
+    reached: bool
+    setting: dict
+    run: dict
+    verdict: dict
+    message: str = ""
+
+    def as_record(self) -> dict:
+        """Plain values for a result file."""
+        return asdict(self)
+
+
+def tune(bench, tol: float) -> tuple[float, Found]:
+    """Tune a contender to a tolerance.
+
+    Parameters
+    ----------
+    bench : runner.Bench
+    tol : float
+        Both-sided marginal error, judged.
+
+    Returns
+    -------
+    compile_seconds : float
+    found : Found
+    """
+    knob = bench.adapter.knob
+    if knob is None:
+        setting = Setting(threshold=tol)
+        compile_seconds = bench.compile(setting)
+        bench.run(setting)  # lazy initialisations
+        return compile_seconds, _one_run(bench, setting, tol)
+    compile_seconds, per_iteration = _pilot(bench)
+    # A contender that needs longer than it may should come back and say how far it got, not be killed.
+    cap = max(bench.adapter.pilot[0], min(MOST_ITERATIONS, int(bench.max_seconds / per_iteration)))
+    if knob == "iterations":
+        return compile_seconds, _tune_iterations(bench, tol, cap)
+    compile_seconds += bench.compile(Setting(cap, tol))
+    return compile_seconds, _tune_threshold(bench, tol, cap)
+
+
+def _pilot(bench) -> tuple[float, float]:
+    """Compile time, and seconds per iteration with start-up excluded."""
+    settings = [Setting(count) for count in bench.adapter.pilot]
+    compile_seconds = sum(bench.compile(setting) for setting in settings)
+    bench.run(settings[0])  # lazy initialisations
+    short, long = (bench.run(setting) for setting in settings)
+    seconds = max(long["seconds"] - short["seconds"], 0.1 * long["seconds"])  # noise may swap them
+    return compile_seconds, seconds / max(1, long["iterations"] - short["iterations"])
+
+
+def _one_run(bench, setting: Setting, tol: float) -> Found:
+    run, verdict = bench.judged_run(setting)
+    error = verdict["marginal_error"]
+    reached = error <= tol * SLACK
+    message = "" if reached else f"judged error {error:.1e} after {run['iterations']} iterations"
+    return Found(reached, setting.as_record(), run, verdict, message)
+
+
+def _tune_threshold(bench, tol: float, cap: int) -> Found:
+    threshold = bench.adapter.first_threshold(tol, bench.shape)
+    passing = failing = None  # the loosest threshold that passes, the tightest that fails
+    best = last = None
+    for _ in range(ATTEMPTS):
+        last = _one_run(bench, Setting(cap, threshold), tol)
+        error = last.verdict["marginal_error"]
+        if last.reached:
+            best, passing = last, threshold
+            if error >= CLOSE * tol:
+                break
+        else:
+            failing = threshold
+            if error == float("inf") or last.run["iterations"] >= cap:
+                break
+        threshold = _next_threshold(threshold, error / tol, passing, failing)
+        if threshold is None:
+            break
+    return best or last
+
+
+def _next_threshold(threshold, excess, passing, failing):
+    """Propose a threshold on the assumption that the judged error is proportional to it."""
+    # Aim at three quarters of the tolerance; never more than a hundred times in one step.
+    proposal = threshold * min(100.0, max(0.01, 0.75 / max(excess, 1e-12)))
+    if passing and failing:
+        if failing <= 1.2 * passing:
+            return None
+        if not passing < proposal < failing:
+            proposal = (passing * failing) ** 0.5
+    return proposal
+
+
+def _tune_iterations(bench, tol: float, cap: int) -> Found:
+    low, high = 0, bench.adapter.pilot[0]  # too few, perhaps enough
+    found = None
+    while True:
+        bench.compile(Setting(high))
+        found = _one_run(bench, Setting(high), tol)
+        if found.reached or high >= cap:
+            break
+        low, high = high, min(2 * high, cap)
+    while found.reached and high - low > max(1, high // 20):
+        middle = (low + high) // 2
+        bench.compile(Setting(middle))
+        tried = _one_run(bench, Setting(middle), tol)
+        if tried.reached:
+            found, high = tried, middle
+        else:
+            low = middle
+    return found

@@ -1,0 +1,80 @@
+"""Adapters without a library, for tests of the runner."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from benchmarks.adapters import Adapter, Answer
+
+
+class Halving(Adapter):
+    """A "solver" of the product plan whose marginal error halves with every iteration.
+
+    It stops on a measure of its own: a hundredth of the true error.
+    """
+
+    modules = ("json",)
+
+    def prepare(self):
+        pass
+
+    def run(self, setting):
+        time.sleep(self.options.get("seconds", 0.0) * (setting.max_iter or 1))
+        steps = setting.max_iter
+        if not setting.fixed:
+            needed = int(np.ceil(np.log2(0.01 / setting.threshold)))
+            steps = min(max(needed, 0), setting.max_iter)
+        return steps, setting
+
+    def answer(self, raw):
+        steps, setting = raw
+        a, b = (np.asarray(v, np.float64) for v in (self.problem.a, self.problem.b))
+        shift = np.where(np.arange(len(a)) % 2, -1.0, 1.0) * a * 0.5**steps
+        return Answer(plan=np.outer(a + shift, b), iterations=steps, claim=not setting.fixed)
+
+
+class Stuck(Halving):
+    """Never gets anywhere."""
+
+    def answer(self, raw):
+        steps, _ = raw
+        return Answer(plan=np.outer(self.problem.a, 2 * self.problem.b), iterations=steps)
+
+
+class Broken(Halving):
+    """Raises, with a path in its message."""
+
+    def run(self, setting):
+        raise RuntimeError("no such file: /home/somebody/secret/file.txt")
+
+
+class Dies(Halving):
+    """Takes its process along."""
+
+    def run(self, setting):
+        import os
+
+        os._exit(3)
+
+
+class Sleeps(Halving):
+    """Takes too long."""
+
+    def run(self, setting):
+        time.sleep(60)
+
+
+class Missing(Halving):
+    """Needs a library that nobody has."""
+
+    modules = ("a_library_that_does_not_exist",)
+
+
+class Chatty(Halving):
+    """Prints to stdout, as libraries do."""
+
+    def run(self, setting):
+        print("progress: 100 %", flush=True)
+        return super().run(setting)
