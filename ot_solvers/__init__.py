@@ -1,0 +1,45 @@
+"""Optimal transport solvers that are right, fast and pleasant.
+
+Start with `solve_sample` (two point clouds), `solve` (a cost matrix) or `solve_grid` (two images).
+"""
+
+from . import costs
+from . import geometry as geometry
+from ._version import __version__
+from .api import solve, solve_grid, solve_sample
+from .divergence import DivergenceResult, sinkhorn_divergence
+from .errors import (
+    ConvergenceError,
+    ConvergenceWarning,
+    InfeasibleError,
+    PerformanceWarning,
+    UnsupportedError,
+)
+from .problem import Entropic
+from .result import Solution
+from .solvers import Sinkhorn
+from .status import Progress, Status
+from .threads import get_num_threads, set_num_threads
+
+__all__ = [
+    "ConvergenceError",
+    "ConvergenceWarning",
+    "DivergenceResult",
+    "Entropic",
+    "InfeasibleError",
+    "PerformanceWarning",
+    "Progress",
+    "Sinkhorn",
+    "Solution",
+    "Status",
+    "UnsupportedError",
+    "__version__",
+    "costs",
+    "geometry",
+    "get_num_threads",
+    "set_num_threads",
+    "sinkhorn_divergence",
+    "solve",
+    "solve_grid",
+    "solve_sample",
+]

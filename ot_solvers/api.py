@@ -1,0 +1,392 @@
+"""The entry points: coerce, build the problem, run a solver on a backend, wrap the result.
+
+The only place where strings become objects and user arrays become NumPy ones.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import validation as check
+from .backends import registry
+from .certificates import feasible_marginals
+from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError
+from .geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
+from .namespaces import Library, library_name, resolve
+from .penalties import Balanced, make_penalty
+from .problem import Problem, absolute_eps, entropic, normalise_masses
+from .result import Solution, internal_potentials
+from .solvers import auto
+from .solvers.base import Control, Solver
+from .status import Progress, Status
+
+__all__ = ["solve", "solve_grid", "solve_sample"]
+
+_COMMON = """
+    reg : float or Entropic
+        Entropic regularisation, cost units; never chosen silently. ``None`` and 0 ask for exact transport,
+        which this version does not solve.
+    reg_relative_to : {None, "mean", "max"}
+        Multiply a float `reg` by that statistic of the cost (unweighted, over finite pairs).
+    unbalanced : None, float or (float, float)
+        Price ``rho`` of missing the marginals, cost units; ``inf`` keeps that side hard.
+    unbalanced_type : {"kl", "tv"}
+        ``rho KL(P1 | a)`` or ``rho |P1 - a|_1`` (not halved).
+    method : str or Solver
+        ``"auto"``, ``"sinkhorn"``, or a solver value such as ``ots.Sinkhorn(relaxation=1.5)``.
+    backend : {"auto", "numba", "reference"}
+    tol : float, optional
+        Stop when the marginal error ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)`` is below it; default 1e-6 in
+        float64 and 1e-4 in float32.
+    max_iter : int, optional
+        Passes over the cost; the method chooses by default.
+    init : Solution or (f, g), optional
+        Warm start, without eps-scaling.
+    callback : callable, optional
+        Called with a `Progress` after every pass; returning True stops early.
+    on_failure : {"warn", "raise", "ignore"}
+        What to do when `tol` was not reached.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input, naming the argument; `InfeasibleError` if forbidden pairs leave no plan.
+    ConvergenceError
+        With ``on_failure="raise"``.
+
+    References
+    ----------
+    [cuturi:13]_, [schmitzer:19]_, [sejourne:19]_; see ``docs/maths.md`` for the conventions."""
+
+
+def _documented(function):
+    """Append the description of the common keywords to a docstring."""
+    function.__doc__ = function.__doc__.replace("\n    {common}", _COMMON.rstrip())
+    return function
+
+
+@_documented
+def solve(
+    C: Any,
+    a: Any = None,
+    b: Any = None,
+    *,
+    reg: Any = None,
+    reg_relative_to: str | None = None,
+    unbalanced: Any = None,
+    unbalanced_type: str = "kl",
+    method: Any = "auto",
+    backend: str = "auto",
+    tol: float | None = None,
+    max_iter: int | None = None,
+    init: Any = None,
+    callback: Callable[[Progress], object] | None = None,
+    on_failure: str = "warn",
+) -> Solution:
+    """Entropic optimal transport for a given cost matrix.
+
+    Parameters
+    ----------
+    C : (n, m) array, SciPy sparse array, or Geometry
+        Costs. ``+inf`` forbids a pair; so does every pair that a sparse array does not store.
+    a : (n,) array >= 0, optional
+        Source weights; uniform with sum 1 by default.
+    b : (m,) array >= 0, optional
+        Target weights.
+    {common}
+
+    Examples
+    --------
+    >>> import numpy as np, ot_solvers as ots
+    >>> C = np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> round(ots.solve(C, reg=0.05).value_linear, 6)
+    0.0
+    """
+    if isinstance(C, Geometry):
+        geometry, library = C, Library("numpy", C.dtype)
+        name = resolve({"a": a, "b": b})
+        library = Library(name, C.dtype)
+    elif hasattr(C, "tocsr") and hasattr(C, "nnz"):
+        geometry = _sparse_geometry(C)
+        library = Library(resolve({"a": a, "b": b}), geometry.dtype)
+    else:
+        name = resolve({"C": C, "a": a, "b": b})
+        array = check.floating(C, "C")
+        geometry = _dense_geometry(array)
+        library = Library(name, geometry.dtype)
+    return run_problem(
+        geometry, a, b, library, None, reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol,
+        max_iter, init, callback, on_failure,
+    )  # fmt: skip
+
+
+@_documented
+def solve_sample(
+    x: Any,
+    y: Any,
+    a: Any = None,
+    b: Any = None,
+    *,
+    cost: Any = "sqeuclidean",
+    reg: Any = None,
+    reg_relative_to: str | None = None,
+    unbalanced: Any = None,
+    unbalanced_type: str = "kl",
+    method: Any = "auto",
+    backend: str = "auto",
+    tol: float | None = None,
+    max_iter: int | None = None,
+    init: Any = None,
+    callback: Callable[[Progress], object] | None = None,
+    on_failure: str = "warn",
+) -> Solution:
+    """Entropic optimal transport between two point clouds; never forms the (n, m) cost matrix.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        Source points.
+    y : (m, d) array
+        Target points, of the same array library.
+    a : (n,) array >= 0, optional
+        Source weights; uniform with sum 1 by default.
+    b : (m,) array >= 0, optional
+        Target weights.
+    cost : str or Cost
+        ``"sqeuclidean"`` (not halved), ``"euclidean"``, ``"cityblock"``, ``"chebyshev"``, ``"cosine"``,
+        ``"dot"`` (negative inner product), ``"sphere"``, ``"hamming"``, or a value of `ot_solvers.costs`.
+    {common}
+
+    Examples
+    --------
+    >>> import numpy as np, ot_solvers as ots
+    >>> x = np.random.default_rng(0).normal(size=(500, 3))
+    >>> solution = ots.solve_sample(x, x + 1.0, reg=0.1)
+    >>> solution.converged
+    True
+    """
+    geometry, library = read_clouds(x, y, a, b, cost)
+    return run_problem(
+        geometry, a, b, library, None, reg, reg_relative_to, unbalanced, unbalanced_type, method,
+        backend, tol, max_iter, init, callback, on_failure,
+    )  # fmt: skip
+
+
+@_documented
+def solve_grid(
+    a: Any,
+    b: Any,
+    *,
+    cost: Any = "sqeuclidean",
+    axes: tuple | None = None,
+    reg: Any,
+    reg_relative_to: str | None = None,
+    unbalanced: Any = None,
+    unbalanced_type: str = "kl",
+    method: Any = "auto",
+    backend: str = "auto",
+    tol: float | None = None,
+    max_iter: int | None = None,
+    init: Any = None,
+    callback: Callable[[Progress], object] | None = None,
+    on_failure: str = "warn",
+) -> Solution:
+    """Entropic optimal transport between two densities on one regular grid.
+
+    Potentials and marginals have the shape of the grid; plans run in C order.
+
+    Parameters
+    ----------
+    a : (n_1, ..., n_d) array >= 0
+        Source weights.
+    b : (n_1, ..., n_d) array >= 0
+        Target weights.
+    cost : str or Cost
+        One that is a sum over the axes: ``"sqeuclidean"``, ``"cityblock"``, ``"dot"``; any in one dimension.
+    axes : tuple of d arrays, optional
+        Coordinates along each axis, ``arange`` by default.
+    {common}
+
+    Examples
+    --------
+    >>> import numpy as np, ot_solvers as ots
+    >>> a = np.zeros((8, 8)); a[1, 1] = 1.0
+    >>> b = np.zeros((8, 8)); b[4, 5] = 1.0
+    >>> round(ots.solve_grid(a, b, reg=0.1).value_linear, 6)
+    25.0
+    """
+    name = resolve({"a": a, "b": b})
+    first, second = check.floating(a, "a"), check.floating(b, "b")
+    if first.ndim == 0 or first.size == 0:
+        raise ValueError(f"a has shape {first.shape}; expected a grid with at least one point")
+    if first.shape != second.shape:
+        raise ValueError(f"a has shape {first.shape} and b {second.shape}; expected one grid")
+    ground = check.read_cost(cost)
+    if axes is None:
+        axes = tuple(np.arange(size, dtype=np.float64) for size in first.shape)
+    if not isinstance(axes, (tuple, list)) or len(axes) != first.ndim:
+        raise ValueError(f"axes must be a tuple of {first.ndim} coordinate arrays, one per axis of a")
+    read = []
+    for k, axis in enumerate(axes):
+        array = check.floating(axis, f"axes[{k}]")
+        if array.shape != (first.shape[k],):
+            raise ValueError(f"axes[{k}] has shape {array.shape}; expected ({first.shape[k]},)")
+        check.finite(array, f"axes[{k}]")
+        read.append(array)
+    dtype = np.result_type(first.dtype, second.dtype)
+    geometry = Grid(read, ground, dtype=dtype)
+    return run_problem(
+        geometry, a, b, Library(name, dtype), first.shape, reg, reg_relative_to, unbalanced, unbalanced_type,
+        method, backend, tol, max_iter, init, callback, on_failure,
+    )  # fmt: skip
+
+
+def read_clouds(x: Any, y: Any, a: Any, b: Any, cost: Any) -> tuple[PointCloud, Library]:
+    """Checked point cloud geometry and the caller's library."""
+    name = resolve({"x": x, "y": y, "a": a, "b": b})
+    ground = check.read_cost(cost)
+    first = check.points(x, "x")
+    second = first if y is x else check.points(y, "y")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"x has {first.shape[1]} coordinates and y {second.shape[1]}; expected the same number"
+        )
+    dtype = np.result_type(first.dtype, second.dtype)
+    first = first.astype(dtype, copy=False)
+    second = first if y is x else second.astype(dtype, copy=False)
+    ground.check(first, "x")
+    ground.check(second, "y")
+    return PointCloud(first, second, ground), Library(name, dtype)
+
+
+def _dense_geometry(C: np.ndarray) -> DenseGeometry:
+    if C.ndim != 2:
+        raise ValueError(f"C has shape {C.shape}; expected (n, m)")
+    if 0 in C.shape:
+        raise ValueError(f"C is empty: shape {C.shape}")
+    geometry = DenseGeometry(C)
+    _, _, infinite, illegal = geometry.extremes
+    if illegal:
+        bad = np.isnan(C) | np.isneginf(C)
+        i, j = (int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(f"C[{i}, {j}] is {C[i, j]}; expected finite costs (or +inf, which forbids a pair)")
+    if infinite == C.size:
+        raise InfeasibleError("every entry of C is +inf: no plan has finite cost")
+    return geometry
+
+
+def _sparse_geometry(C: Any) -> SparseGeometry:
+    if C.ndim != 2 or 0 in C.shape:
+        raise ValueError(f"C has shape {C.shape}; expected (n, m) with n, m >= 1")
+    if C.dtype.kind not in "iufb":
+        raise TypeError(f"C has dtype {C.dtype}; expected real numbers")
+    if C.nnz == 0:
+        raise InfeasibleError("C stores no entry: every pair is forbidden")
+    geometry = SparseGeometry(C)
+    if not np.isfinite(geometry.matrix.data).all():
+        raise ValueError("C stores entries that are not finite; leave forbidden pairs out of the pattern")
+    return geometry
+
+
+def _read_method(method: Any) -> Solver | str:
+    if isinstance(method, Solver):
+        return method
+    if isinstance(method, str):
+        return check.choice(method, "method", ("auto", *auto.SOLVERS))
+    raise TypeError(f"method={method!r} must be a name or a solver such as ots.Sinkhorn()")
+
+
+def run_problem(
+    geometry, a, b, library, grid_shape, reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol,
+    max_iter, init, callback, on_failure,
+) -> Solution:  # fmt: skip
+    """From checked geometry to `Solution`: the common part of all entry points."""
+    started = time.perf_counter()
+    # Words first: a typo must not cost a pass over the data.
+    regulariser = entropic(reg, reg_relative_to)
+    chosen = _read_method(method)
+    check.choice(on_failure, "on_failure", ("warn", "raise", "ignore"))
+    check.choice(unbalanced_type, "unbalanced_type", ("kl", "tv"))
+    pair = check.unbalanced_pair(unbalanced)
+    engine = registry.get("numba" if backend == "auto" else backend)
+    control = Control(check.tolerance(tol, library.dtype), check.iterations(max_iter), None, callback)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback={callback!r} is not callable")
+
+    n, m = geometry.shape
+    weights_a = check.weights(a, "a", n, grid_shape)
+    weights_b = check.weights(b, "b", m, grid_shape)
+    balanced = pair is None or pair == (np.inf, np.inf)
+    rtol = 1e-3 if _coarse(a, b, library) else 1e-6
+    weights_a, weights_b, mass = normalise_masses(weights_a, weights_b, balanced=balanced, rtol=rtol)
+    geometry.check_weights(weights_a, weights_b)
+    penalties = (Balanced(), Balanced()) if pair is None else (
+        make_penalty(pair[0], unbalanced_type), make_penalty(pair[1], unbalanced_type)
+    )  # fmt: skip
+    eps = absolute_eps(regulariser, geometry, engine)
+    problem = Problem(geometry, weights_a, weights_b, mass, eps, *penalties, balanced=balanced)
+    shapes = ((n,), (m,)) if grid_shape is None else (grid_shape, grid_shape)
+    if init is not None:
+        control = replace(control, init=internal_potentials(init, problem, shapes))
+
+    # Kernels stream rows: a Fortran-ordered matrix is solved as its transpose.
+    flip = isinstance(geometry, DenseGeometry) and geometry.transposed
+    if flip:
+        problem = problem.T
+        if control.init is not None:
+            control = replace(control, init=control.init[::-1])
+    solver, reason = auto.choose(chosen, problem)
+    outcome = solver.solve(problem, engine, control)
+    outcome.method_reason = outcome.method_reason or reason
+    both_hard = problem.penalty_a.hard and problem.penalty_b.hard
+    infeasible = ""
+    if outcome.status is not Status.CONVERGED and both_hard and geometry.forbids:
+        feasible, infeasible = feasible_marginals(problem)
+        if not feasible:
+            outcome.status = Status.INFEASIBLE
+    solution = Solution(
+        problem,
+        outcome,
+        engine,
+        library,
+        seconds=time.perf_counter() - started,
+        shapes=shapes[::-1] if flip else shapes,
+    )
+    if flip:
+        solution = solution.T
+    if infeasible and on_failure != "ignore":
+        raise InfeasibleError(infeasible)
+    _report(solution, control, on_failure)
+    return solution
+
+
+def _coarse(a, b, library) -> bool:
+    """Whether masses were summed in single precision: then they agree only to 1e-3."""
+    kinds = [
+        np.dtype(str(w.dtype).rsplit(".", 1)[-1]) for w in (a, b) if hasattr(w, "dtype") and library_name(w)
+    ]
+    return any(kind.kind == "f" and kind.itemsize <= 4 for kind in kinds) or (
+        not kinds and library.dtype == np.float32
+    )
+
+
+def _report(solution: Solution, control: Control, on_failure: str) -> None:
+    if solution.converged or on_failure == "ignore" or solution.status is Status.STOPPED_BY_CALLBACK:
+        return
+    message = (
+        f"{solution.status.name} after {solution.n_iter} passes with marginal error "
+        f"{solution.marginal_error:.3g} (tol = {control.tol:.3g}): {solution.status.value}"
+    )
+    if on_failure == "raise":
+        raise ConvergenceError(message, solution)
+    warnings.warn(message, ConvergenceWarning, stacklevel=4)

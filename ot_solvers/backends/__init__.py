@@ -1,0 +1,1 @@
+"""Where reductions run: the contract, the reference, and one fast implementation per machine."""

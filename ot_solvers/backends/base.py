@@ -1,0 +1,226 @@
+"""The contract between solvers and backends: a few O(nm) reductions over a geometry.
+
+`softmin` is the only abstract primitive. Every other one has a blockwise default in plain array API
+arithmetic (`blockwise`), so a new backend works after one method and becomes fast method by method;
+a default that runs on a backend which meant to be fast says so with a `PerformanceWarning`.
+
+All reductions run over the second index; the other side is ``geometry.T`` or ``plan.T``, a view. Vectors
+that enter and leave are NumPy float64 (potentials, masses, values live on the host side of a solve).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from ..coupling import GibbsPlan
+from ..errors import PerformanceWarning
+from ..geometry.base import Geometry
+from ..penalties import Penalty
+from . import blockwise
+
+__all__ = ["PRIMITIVES", "Backend", "CostStatistics", "PlanStatistics"]
+
+#: Names of the primitives, in the order of the documentation.
+PRIMITIVES = (
+    "softmin",
+    "sweep",
+    "absorb",
+    "hardmin",
+    "cost_statistics",
+    "transport",
+    "plan_statistics",
+    "rounded_objective",
+    "plan_rows",
+    "sparsify",
+    "top_k",
+    "cost_gradient",
+    "solve_small",
+)
+
+
+class CostStatistics(NamedTuple):
+    """Unweighted statistics over the finite pairs of a cost matrix."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    count: int
+
+
+class PlanStatistics(NamedTuple):
+    """One pass over a plan."""
+
+    row_mass: np.ndarray  # (n,) P1
+    column_mass: np.ndarray  # (m,) P'1
+    row_cost: np.ndarray  # (n,) sum_j P_ij C_ij
+
+
+class Backend:
+    """Where reductions run. Subclasses override primitives with fast versions for the geometries they know."""
+
+    name = "generic"
+    #: Blockwise defaults are the point of this backend, not a fallback worth a warning.
+    quiet = False
+
+    def primitives(self, geometry_kind: str) -> frozenset[str]:
+        """Primitives that run at full speed on this kind of geometry."""
+        raise NotImplementedError
+
+    def softmin(self, geometry: Geometry, h: np.ndarray, eps: float) -> np.ndarray:
+        """Soft minimum of ``C_ij - eps * h_j`` over the second index.
+
+        Parameters
+        ----------
+        geometry : Geometry, shape (n, m)
+        h : (m,) array, dimensionless
+            Log-weights plus scaled potential, ``log b_j + g_j / eps``. May hold ``-inf``.
+        eps : float > 0, cost units
+
+        Returns
+        -------
+        (n,) float64 array, cost units
+            ``+inf`` for a row without any finite cost.
+
+        References
+        ----------
+        Numerically the online log-sum-exp of [milakov:18]_.
+        """
+        raise NotImplementedError
+
+    def sweep(
+        self,
+        geometry: Geometry,
+        f: np.ndarray,
+        h: np.ndarray,
+        eps: float,
+        a: np.ndarray,
+        penalty: Penalty,
+        precision: str = "float64",
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Row half of a Sinkhorn iteration and the column masses it leaves, in one read of the cost.
+
+        Updates every row's potential, ``f_i = prox(softmin_i)``, and adds the row of the plan that the
+        new potential gives to the column masses.
+
+        Parameters
+        ----------
+        geometry : Geometry, shape (n, m)
+        f : (n,) array, cost units
+            The shift of the exponents: the closer to the result, the safer the single pass. Any finite
+            values are legal.
+        h : (m,) array, dimensionless
+            ``log b_j + g_j / eps``. May hold ``-inf``.
+        eps : float > 0, cost units
+        a : (n,) array >= 0
+        penalty : Penalty
+            Of the row side.
+        precision : {"float64", "float32"}
+            Arithmetic of single pairs; sums are float64.
+
+        Returns
+        -------
+        f : (n,) array, cost units
+            0 where a row has no finite cost.
+        column_mass : (m,) array
+            ``sum_i a_i exp((f_i - C_ij) / eps + h_j)`` with the new `f`. Entries below 1e-50 of the total
+            may be inexact: the caller takes a column `softmin` there.
+        """
+        self._warn("sweep", geometry)
+        return blockwise.sweep(self, geometry, f, h, eps, a, penalty)
+
+    def absorb(self, plan: GibbsPlan, precision: str = "float64"):
+        """Stored kernel ``K = exp((f + g - C) / eps)`` with a one-read scaling `sweep`, or None.
+
+        None where the geometry is lazy or the matrix would not fit; the caller goes on with `sweep`.
+        The object returned has ``sweep(f, g, b, a, eps, penalty) -> (f, column_mass) | None``: None when the
+        potentials have left the range in which K is accurate and must be absorbed again.
+        """
+        return
+
+    def hardmin(self, geometry: Geometry, g: np.ndarray) -> np.ndarray:
+        """c-transform ``min_j C_ij - g_j``; (m,) -> (n,), cost units. `g` may hold ``-inf``."""
+        self._warn("hardmin", geometry)
+        return blockwise.hardmin(geometry, g)
+
+    def cost_statistics(self, geometry: Geometry) -> CostStatistics:
+        """Minimum, maximum and mean of the finite costs, and how many there are."""
+        self._warn("cost_statistics", geometry)
+        return CostStatistics(*blockwise.cost_statistics(geometry))
+
+    def transport(self, plan: GibbsPlan, v: np.ndarray) -> np.ndarray:
+        """``sum_j P_ij v_j`` without P; (m, k) -> (n, k)."""
+        self._warn("transport", plan.geometry)
+        return blockwise.transport(plan, v)
+
+    def plan_statistics(self, plan: GibbsPlan) -> PlanStatistics:
+        """Both marginals and the cost of every row, one pass, float64."""
+        self._warn("plan_statistics", plan.geometry)
+        return PlanStatistics(*blockwise.plan_statistics(plan))
+
+    def rounded_objective(
+        self, plan: GibbsPlan, row_scale: np.ndarray, column_scale: np.ndarray, u: np.ndarray, v: np.ndarray
+    ) -> tuple[float, float]:
+        """Cost and entropy of ``Q = diag(x) P diag(y) + u v'`` without forming it.
+
+        Returns
+        -------
+        linear : float
+            ``sum Q C``, ``inf`` if the rank-one part touches a forbidden pair.
+        entropy : float
+            ``sum Q log(Q / (a b'))``.
+        """
+        self._warn("rounded_objective", plan.geometry)
+        return blockwise.rounded_objective(plan, row_scale, column_scale, u, v)
+
+    def plan_rows(self, plan: GibbsPlan, start: int, stop: int) -> np.ndarray:
+        """Rows ``start:stop`` of P as a dense float64 array."""
+        return blockwise.plan_rows(plan, start, stop)
+
+    def sparsify(self, plan: GibbsPlan, dropped: float):
+        """Sparse copy of P that drops at most the share `dropped` of every row's mass.
+
+        Parameters
+        ----------
+        plan : GibbsPlan, shape (n, m)
+        dropped : float in [0, 1)
+
+        Returns
+        -------
+        indptr, indices, data
+            CSR parts; the smallest entries of each row are gone, at least one stays where there is mass.
+        """
+        self._warn("sparsify", plan.geometry)
+        return blockwise.sparsify(plan, dropped)
+
+    def top_k(self, geometry: Geometry, h: np.ndarray, eps: float, k: int):
+        """The `k` smallest ``C_ij - eps h_j`` of each row.
+
+        Returns
+        -------
+        indices : (n, k) int64 array
+            In increasing order of value, equal values in order of index.
+        values : (n, k) float64 array, cost units
+        """
+        self._warn("top_k", geometry)
+        return blockwise.top_k(geometry, h, eps, k)
+
+    def cost_gradient(self, plan: GibbsPlan) -> np.ndarray:
+        """``sum_j P_ij grad_x c(x_i, y_j)`` for a point cloud; (n, d), cost per length."""
+        self._warn("cost_gradient", plan.geometry)
+        return blockwise.cost_gradient(plan)
+
+    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter):
+        """Run the whole iteration inside one kernel, or None where this backend has no such kernel."""
+        return
+
+    def _warn(self, primitive: str, geometry: Geometry) -> None:
+        if not self.quiet and primitive not in self.primitives(geometry.kind):
+            warnings.warn(
+                f"{primitive} on {geometry!r} runs in generic blocks on backend {self.name!r}: correct, "
+                "but slow. A compiled `kernel` of the cost makes it fast (see the guide on costs)",
+                PerformanceWarning,
+                stacklevel=3,
+            )

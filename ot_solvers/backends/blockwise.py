@@ -1,0 +1,187 @@
+"""Every primitive from ``geometry.block(rows)`` in plain array API arithmetic: the mathematics in code.
+
+This is the oracle that fast kernels are compared with, and the fallback of backends that lack one.
+Vectors come and go as NumPy float64; a block is computed in the array library of the geometry.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Entries of one block: 8 MB of float64, a few of which are alive at a time.
+BLOCK_ENTRIES = 1 << 20
+
+
+def row_blocks(n: int, m: int, depth: int = 1):
+    """(start, stop) of blocks of rows with about `BLOCK_ENTRIES` entries of `depth` numbers each."""
+    step = max(1, BLOCK_ENTRIES // max(1, m * depth))
+    for start in range(0, n, step):
+        yield start, min(n, start + step)
+
+
+def _host(x) -> np.ndarray:
+    return np.asarray(x, dtype=np.float64)
+
+
+def _exponents(geometry, start, stop, h, eps):
+    """``h_j - C_ij / eps`` of a block, in the geometry's library; ``-inf`` where a pair is forbidden."""
+    xp = geometry.xp
+    return xp.asarray(h)[None, :] - geometry.block(start, stop) / eps
+
+
+def softmin(geometry, h, eps):
+    xp = geometry.xp
+    n, m = geometry.shape
+    out = np.empty(n)
+    for start, stop in row_blocks(n, m):
+        t = _exponents(geometry, start, stop, h, eps)
+        top = xp.max(t, axis=1, keepdims=True)
+        # A row without any finite entry: shift by 0, its sum is 0 and its soft minimum +inf.
+        shift = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+        total = xp.sum(xp.exp(t - shift), axis=1)
+        with np.errstate(divide="ignore"):
+            out[start:stop] = -eps * (_host(shift)[:, 0] + np.log(_host(total)))
+    return out
+
+
+def sweep(backend, geometry, f, h, eps, a, penalty):
+    s = backend.softmin(geometry, h, eps)
+    new = penalty.prox(s, eps)
+    live = np.isfinite(s)
+    new = np.where(live, new, 0.0)
+    xp = geometry.xp
+    n, m = geometry.shape
+    column_mass = np.zeros(m)
+    for start, stop in row_blocks(n, m):
+        t = _exponents(geometry, start, stop, h, eps)
+        rows = xp.exp(t + xp.asarray(new[start:stop] / eps)[:, None])
+        column_mass += _host(xp.sum(rows * xp.asarray(a[start:stop])[:, None], axis=0))
+    return new, column_mass
+
+
+def hardmin(geometry, g):
+    xp = geometry.xp
+    n, m = geometry.shape
+    out = np.empty(n)
+    for start, stop in row_blocks(n, m):
+        out[start:stop] = _host(xp.min(geometry.block(start, stop) - xp.asarray(g)[None, :], axis=1))
+    return out
+
+
+def cost_statistics(geometry):
+    xp = geometry.xp
+    n, m = geometry.shape
+    low, high, total, count = np.inf, -np.inf, 0.0, 0
+    for start, stop in row_blocks(n, m):
+        block = geometry.block(start, stop)
+        finite = xp.isfinite(block)
+        number = int(xp.sum(xp.astype(finite, xp.int64)))
+        if number == 0:
+            continue
+        zero = xp.zeros_like(block)
+        low = min(low, float(xp.min(xp.where(finite, block, zero + np.inf))))
+        high = max(high, float(xp.max(xp.where(finite, block, zero - np.inf))))
+        total += float(xp.sum(xp.where(finite, block, zero)))
+        count += number
+    return low, high, total / count if count else np.nan, count
+
+
+def _plan_block(plan, start, stop):
+    """(rows of P, rows of C) in the geometry's library."""
+    geometry = plan.geometry
+    xp = geometry.xp
+    C = geometry.block(start, stop)
+    f = xp.asarray(plan.f[start:stop])[:, None]
+    with np.errstate(invalid="ignore"):
+        density = xp.exp((f - C) / plan.eps + xp.asarray(plan.h)[None, :])
+    return xp.asarray(plan.a[start:stop])[:, None] * density, C
+
+
+def plan_rows(plan, start, stop):
+    return _host(_plan_block(plan, start, stop)[0])
+
+
+def transport(plan, v):
+    xp = plan.geometry.xp
+    n, m = plan.geometry.shape
+    out = np.empty((n, v.shape[1]))
+    values = xp.asarray(v)
+    for start, stop in row_blocks(n, m):
+        P, _ = _plan_block(plan, start, stop)
+        out[start:stop] = _host(xp.matmul(P, values))
+    return out
+
+
+def plan_statistics(plan):
+    xp = plan.geometry.xp
+    n, m = plan.geometry.shape
+    rows, columns, cost = np.empty(n), np.zeros(m), np.empty(n)
+    for start, stop in row_blocks(n, m):
+        P, C = _plan_block(plan, start, stop)
+        zero = xp.zeros_like(P)
+        rows[start:stop] = _host(xp.sum(P, axis=1))
+        columns += _host(xp.sum(P, axis=0))
+        cost[start:stop] = _host(xp.sum(xp.where(P > 0, P * xp.where(P > 0, C, zero), zero), axis=1))
+    return rows, columns, cost
+
+
+def rounded_objective(plan, row_scale, column_scale, u, v):
+    xp = plan.geometry.xp
+    n, m = plan.geometry.shape
+    linear = entropy = 0.0
+    y = xp.asarray(column_scale)[None, :]
+    added_columns = xp.asarray(v)[None, :]
+    b = xp.asarray(plan.b)[None, :]
+    for start, stop in row_blocks(n, m):
+        P, C = _plan_block(plan, start, stop)
+        part = slice(start, stop)
+        Q = P * xp.asarray(row_scale[part])[:, None] * y + xp.asarray(u[part])[:, None] * added_columns
+        live = Q > 0
+        zero, one = xp.zeros_like(Q), xp.ones_like(Q)
+        linear += float(xp.sum(Q * xp.where(live, C, zero)))
+        reference = xp.asarray(plan.a[part])[:, None] * b
+        ratio = xp.where(live, Q, one) / xp.where(live, reference, one)
+        entropy += float(xp.sum(Q * xp.log(ratio)))
+    return linear, entropy
+
+
+def sparsify(plan, dropped):
+    n, m = plan.geometry.shape
+    indices, data, counts = [], [], np.zeros(n + 1, dtype=np.int64)
+    for start, stop in row_blocks(n, m):
+        P = plan_rows(plan, start, stop)
+        order = np.argsort(P, axis=1, kind="stable")
+        ordered = np.take_along_axis(P, order, axis=1)
+        below = np.cumsum(ordered, axis=1) <= dropped * ordered.sum(1, keepdims=True)
+        keep = np.zeros(P.shape, dtype=bool)
+        np.put_along_axis(keep, order, ~below, axis=1)
+        keep &= P > 0
+        counts[start + 1 : stop + 1] = keep.sum(1)
+        indices.append(np.nonzero(keep)[1])
+        data.append(P[keep])
+    return np.cumsum(counts), np.concatenate(indices).astype(np.int64), np.concatenate(data)
+
+
+def top_k(geometry, h, eps, k):
+    n, m = geometry.shape
+    indices, values = np.empty((n, k), dtype=np.int64), np.empty((n, k))
+    for start, stop in row_blocks(n, m):
+        reduced = _host(geometry.block(start, stop)) - eps * np.asarray(h)[None, :]
+        order = np.argsort(reduced, axis=1, kind="stable")[:, :k]
+        indices[start:stop] = order
+        values[start:stop] = np.take_along_axis(reduced, order, axis=1)
+    return indices, values
+
+
+def cost_gradient(plan):
+    geometry = plan.geometry
+    xp = geometry.xp
+    x, y = geometry.prepared
+    n, m = geometry.shape
+    out = np.empty(x.shape)
+    for start, stop in row_blocks(n, m, depth=x.shape[1]):
+        P, C = _plan_block(plan, start, stop)
+        slope = geometry.cost.gradient(x[start:stop, :], y, C, xp)
+        out[start:stop] = _host(xp.sum(P[:, :, None] * slope, axis=1))
+    raw = np.asarray(geometry.x, dtype=np.float64)
+    return geometry.cost.pullback(raw, out)

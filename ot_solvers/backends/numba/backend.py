@@ -1,0 +1,393 @@
+"""The CPU backend: turns primitives into kernel calls over blocks of rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...geometry import DenseGeometry, Grid, PointCloud, SparseGeometry
+from ..base import Backend, CostStatistics, PlanStatistics
+from . import grid as grid_primitives
+from . import plan as plan_kernels
+from . import small as small_kernels
+from . import softmin as softmin_kernels
+from . import sparse as sparse_primitives
+from . import stored as stored_kernels
+from . import sweep as sweep_kernels
+from .parallel import block_bounds, run
+from .rows import row_source
+from .vector_math import LN2, LOG2E
+
+__all__ = ["NumbaBackend"]
+
+#: Sums of a row outside this range are computed again with the running maximum as shift.
+_SAFE_RANGE = {"float64": (1e-250, 1e250), "float32": (1e-18, 1e18)}
+
+_ROW_PRIMITIVES = frozenset(
+    {
+        "softmin",
+        "sweep",
+        "hardmin",
+        "cost_statistics",
+        "transport",
+        "plan_statistics",
+        "rounded_objective",
+        "plan_rows",
+        "sparsify",
+        "top_k",
+        "solve_small",
+    }
+)
+_PRIMITIVES = {
+    "dense": _ROW_PRIMITIVES | {"absorb"},
+    "point_cloud": _ROW_PRIMITIVES | {"cost_gradient"},
+    "grid": grid_primitives.PRIMITIVES,
+    "sparse": sparse_primitives.PRIMITIVES,
+}
+#: Largest problem (pairs) whose whole solve runs inside one kernel.
+SMALL_PAIRS = 1 << 13
+#: Largest stored kernel, in bytes: beyond it, or beyond half of the free memory, sweeps stay in log domain.
+STORED_BYTES = 8 << 30
+
+
+class NumbaBackend(Backend):
+    """NumPy arrays, all cores, compiled kernels with a disk cache."""
+
+    name = "numba"
+
+    def primitives(self, geometry_kind):
+        return _PRIMITIVES.get(geometry_kind, frozenset())
+
+    # --- reductions over the cost ------------------------------------------------------------------------
+
+    def softmin(self, geometry, h, eps):
+        if isinstance(geometry, Grid):
+            return grid_primitives.softmin(geometry, h, eps)
+        if isinstance(geometry, SparseGeometry):
+            return sparse_primitives.softmin(geometry, h, eps)
+        rows, shift = row_source(geometry, "float64")
+        if rows is None:
+            return _generic_softmin(self, geometry, h, eps)
+        n, m = geometry.shape
+        bounds = block_bounds(n, m)
+        out = np.empty(n)
+        h2 = h * LOG2E
+        run(
+            lambda first, last: softmin_kernels.softmin_blocks(
+                rows, h2, LOG2E / eps, bounds, first, last, out
+            ),
+            bounds.size - 1,
+        )
+        out *= eps * LN2
+        out += shift
+        return out
+
+    def sweep(self, geometry, f, h, eps, a, penalty, precision="float64"):
+        if isinstance(geometry, Grid):
+            return grid_primitives.sweep(geometry, h, eps, a, penalty)
+        if isinstance(geometry, SparseGeometry):
+            return sparse_primitives.sweep(geometry, h, eps, a, penalty)
+        rows, shift = row_source(geometry, precision)
+        if rows is None:
+            return super().sweep(geometry, f, h, eps, a, penalty)
+        n, m = geometry.shape
+        bounds = block_bounds(n, m)
+        low, high = _SAFE_RANGE[precision]
+        # Overflowing casts only make a row leave the safe range.
+        with np.errstate(over="ignore"):
+            h2 = (h * LOG2E).astype(precision, copy=False)
+            start = (f - shift if shift else f).astype(precision, copy=False)
+        new_f = np.empty(n)
+        masses = np.empty((bounds.size - 1, m))
+        kind, rho = penalty.kind, penalty.rho
+        eps = float(eps)
+        run(
+            lambda first, last: sweep_kernels.sweep_blocks(
+                rows, start, h2, eps, shift, a, kind, rho, low, high, bounds, first, last, new_f, masses
+            ),
+            bounds.size - 1,
+        )
+        return new_f, masses[0] if len(masses) == 1 else masses.sum(0)
+
+    def absorb(self, plan, precision="float64"):
+        geometry = plan.geometry
+        if not isinstance(geometry, DenseGeometry):
+            return None
+        n, m = geometry.shape
+        size = n * m * np.dtype(precision).itemsize
+        if size > min(STORED_BYTES, _free_memory() // 2):
+            return None
+        return StoredKernel(plan, precision)
+
+    def hardmin(self, geometry, g):
+        if isinstance(geometry, Grid):
+            return grid_primitives.hardmin(geometry, g)
+        if isinstance(geometry, SparseGeometry):
+            return sparse_primitives.hardmin(geometry, g)
+        rows, shift = row_source(geometry, "float64")
+        if rows is None:
+            return super().hardmin(geometry, g)
+        bounds = block_bounds(*geometry.shape)
+        out = np.empty(geometry.shape[0])
+        run(
+            lambda first, last: softmin_kernels.hardmin_blocks(rows, g, bounds, first, last, out),
+            bounds.size - 1,
+        )
+        return out + shift
+
+    def cost_statistics(self, geometry):
+        if isinstance(geometry, Grid):
+            return CostStatistics(*grid_primitives.cost_statistics(geometry))
+        if isinstance(geometry, SparseGeometry):
+            return CostStatistics(*sparse_primitives.cost_statistics(geometry))
+        rows, shift = row_source(geometry, "float64")
+        if rows is None:
+            return super().cost_statistics(geometry)
+        bounds = block_bounds(*geometry.shape)
+        out = np.empty((bounds.size - 1, 4))
+        run(
+            lambda first, last: softmin_kernels.cost_statistics_blocks(rows, bounds, first, last, out),
+            bounds.size - 1,
+        )
+        count = int(out[:, 3].sum())
+        mean = out[:, 2].sum() / count + shift if count else math.nan
+        return CostStatistics(out[:, 0].min() + shift, out[:, 1].max() + shift, mean, count)
+
+    def top_k(self, geometry, h, eps, k):
+        if isinstance(geometry, SparseGeometry):
+            return sparse_primitives.top_k(geometry, h, eps, k)
+        rows, shift = row_source(geometry, "float64")
+        if rows is None:
+            return super().top_k(geometry, h, eps, k)
+        n, m = geometry.shape
+        bounds = block_bounds(n, m)
+        indices, values = np.empty((n, k), dtype=np.int64), np.empty((n, k))
+        g = eps * h
+        run(
+            lambda first, last: plan_kernels.top_k_blocks(rows, g, k, bounds, first, last, indices, values),
+            bounds.size - 1,
+        )
+        return indices, values + shift
+
+    # --- passes over a plan --------------------------------------------------------------------------------
+
+    def transport(self, plan, v):
+        if isinstance(plan.geometry, Grid):
+            return grid_primitives.transport(plan, v)
+        if isinstance(plan.geometry, SparseGeometry):
+            return sparse_primitives.plan_matrix(plan) @ v
+        source = _PlanSource.of(plan)
+        if source is None:
+            return super().transport(plan, v)
+        out = np.empty((plan.f.size, v.shape[1]))
+        columns = np.ascontiguousarray(v.T, dtype=np.float64)
+        bounds = source.bounds
+        run(
+            lambda first, last: plan_kernels.transport_blocks(
+                source.rows, source.f, source.h2, source.inv2, plan.a, columns, bounds, first, last, out
+            ),
+            bounds.size - 1,
+        )
+        return out
+
+    def plan_statistics(self, plan):
+        if isinstance(plan.geometry, Grid):
+            return PlanStatistics(*grid_primitives.plan_statistics(plan))
+        if isinstance(plan.geometry, SparseGeometry):
+            return PlanStatistics(*sparse_primitives.plan_statistics(plan))
+        source = _PlanSource.of(plan)
+        if source is None:
+            return super().plan_statistics(plan)
+        n, m = plan.geometry.shape
+        bounds = source.bounds
+        row_mass, row_cost = np.empty(n), np.empty(n)
+        columns = np.empty((bounds.size - 1, m))
+        run(
+            lambda first, last: plan_kernels.plan_statistics_blocks(
+                source.rows, source.f, source.h2, source.inv2, source.shift, plan.a,
+                bounds, first, last, row_mass, row_cost, columns,
+            ),
+            bounds.size - 1,
+        )  # fmt: skip
+        return PlanStatistics(row_mass, columns.sum(0), row_cost)
+
+    def rounded_objective(self, plan, row_scale, column_scale, u, v):
+        if isinstance(plan.geometry, SparseGeometry):
+            return sparse_primitives.rounded_objective(plan, row_scale, column_scale, u, v)
+        source = _PlanSource.of(plan)
+        if source is None:
+            return super().rounded_objective(plan, row_scale, column_scale, u, v)
+        bounds = source.bounds
+        out = np.empty((bounds.size - 1, 2))
+        run(
+            lambda first, last: plan_kernels.rounded_objective_blocks(
+                source.rows, source.f, source.h2, source.inv2, source.shift, plan.a, plan.b,
+                row_scale, column_scale, u, v, bounds, first, last, out,
+            ),
+            bounds.size - 1,
+        )  # fmt: skip
+        linear, entropy = out.sum(0)
+        return float(linear), float(entropy)
+
+    def plan_rows(self, plan, start, stop):
+        if isinstance(plan.geometry, SparseGeometry):
+            return sparse_primitives.plan_matrix(plan)[start:stop].toarray()
+        source = _PlanSource.of(plan)
+        if source is None:
+            return super().plan_rows(plan, start, stop)
+        out = np.empty((stop - start, plan.geometry.shape[1]))
+        plan_kernels.plan_rows_block(source.rows, source.f, source.h2, source.inv2, plan.a, start, stop, out)
+        return out
+
+    def sparsify(self, plan, dropped):
+        if isinstance(plan.geometry, SparseGeometry):
+            return sparse_primitives.sparsify(plan, dropped)
+        source = _PlanSource.of(plan)
+        if source is None:
+            return super().sparsify(plan, dropped)
+        n = plan.geometry.shape[0]
+        bounds = source.bounds
+        thresholds, counts = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        arguments = (source.rows, source.f, source.h2, source.inv2, plan.a)
+        run(
+            lambda first, last: plan_kernels.sparsify_count(
+                *arguments, dropped, bounds, first, last, thresholds, counts
+            ),
+            bounds.size - 1,
+        )
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        indices, data = np.empty(indptr[-1], dtype=np.int64), np.empty(indptr[-1])
+        run(
+            lambda first, last: plan_kernels.sparsify_fill(
+                *arguments, thresholds, indptr, bounds, first, last, indices, data
+            ),
+            bounds.size - 1,
+        )
+        return indptr, indices, data
+
+    def cost_gradient(self, plan):
+        source = _PlanSource.of(plan)
+        if source is None:
+            return super().cost_gradient(plan)
+        x = plan.geometry.x
+        out = np.empty(x.shape)
+        bounds = source.bounds
+        run(
+            lambda first, last: plan_kernels.cost_gradient_blocks(
+                source.rows, source.f, source.h2, source.inv2, plan.a, bounds, first, last, out
+            ),
+            bounds.size - 1,
+        )
+        return plan.geometry.cost.pullback(x.astype(np.float64), out)
+
+    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter):
+        n, m = geometry.shape
+        if n * m > SMALL_PAIRS or isinstance(geometry, Grid | SparseGeometry):
+            return None
+        C = np.ascontiguousarray(geometry.block(0, n))
+        shift = geometry.shift if isinstance(geometry, DenseGeometry) else 0.0
+        if shift:
+            C = C - shift
+        f, g = np.zeros(n), g.copy()
+        errors = np.empty(max_iter)
+        pa, pb = penalties
+        if shift and not pa.hard:
+            return None  # the prox of a soft side is not invariant under shifts
+        iterations, level = small_kernels.solve_small(
+            C, a, b, f, g, levels, sweeps, log_mass, pa.kind, pa.rho, pb.kind, pb.rho, tol, max_iter, errors
+        )
+        return f + shift, g, iterations, level, errors[:iterations]
+
+
+class StoredKernel:
+    """``K = exp((f0 + g0 - C) / eps)`` in memory; see `Backend.absorb`."""
+
+    #: Largest change of a potential, in units of eps, before K is computed anew.
+    REACH = 80.0
+
+    def __init__(self, plan, precision):
+        source = _PlanSource.of(plan)
+        n, m = plan.geometry.shape
+        self.f0, self.g0, self.eps = plan.f, plan.g, plan.eps
+        self.log_mass = plan.log_mass
+        self.bounds = source.bounds
+        self.K = np.empty((n, m), dtype=precision)
+        f2 = source.f * source.inv2
+        g2 = plan.g * source.inv2
+        run(
+            lambda first, last: stored_kernels.absorb_blocks(
+                source.rows, f2, g2, source.inv2, self.bounds, first, last, self.K
+            ),
+            self.bounds.size - 1,
+        )
+
+    def sweep(self, g, b, a, penalty):
+        """(f, column masses) at column potentials `g`, or None where K must be absorbed again."""
+        move = (g - self.g0) / self.eps
+        live = b > 0
+        if np.abs(move[live]).max() > self.REACH:
+            return None
+        v = np.where(live, b, 0.0) * np.exp(np.where(live, move, 0.0) + self.log_mass)
+        new_f = np.empty(a.size)
+        sums = np.empty((self.bounds.size - 1, b.size))
+        fine: list[bool] = []
+        run(
+            lambda first, last: fine.append(
+                stored_kernels.scale_blocks(
+                    self.K, self.f0, v, self.eps, a, penalty.kind, penalty.rho,
+                    self.bounds, first, last, new_f, sums,
+                )
+            ),
+            self.bounds.size - 1,
+        )  # fmt: skip
+        if not all(fine) or np.abs(new_f - self.f0).max() > self.REACH * self.eps:
+            return None
+        return new_f, v * (sums[0] if len(sums) == 1 else sums.sum(0))
+
+
+class _PlanSource:
+    """What plan kernels read: rows, potentials counted from the shift of the costs, base-2 exponents."""
+
+    __slots__ = ("bounds", "f", "h2", "inv2", "rows", "shift")
+
+    @classmethod
+    def of(cls, plan):
+        geometry = plan.geometry
+        if isinstance(geometry, Grid):
+            # Entries of the plan, not sums over it: the points of the grid as a cloud.
+            geometry = _grid_cloud(geometry)
+        rows, shift = row_source(geometry, "float64")
+        if rows is None:
+            return None
+        self = cls()
+        self.rows, self.shift = rows, shift
+        self.inv2 = LOG2E / plan.eps
+        self.f = plan.f - shift
+        self.h2 = plan.h * LOG2E
+        self.bounds = block_bounds(*geometry.shape)
+        return self
+
+
+def _grid_cloud(grid):
+    base = grid if grid._of is None else grid._of
+    cloud = PointCloud(base.points, base.points, base.cost)
+    return cloud if grid is base else cloud.T
+
+
+def _generic_softmin(backend, geometry, h, eps):
+    from .. import blockwise
+
+    backend._warn("softmin", geometry)
+    return blockwise.softmin(geometry, h, eps)
+
+
+def _free_memory() -> int:
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    return 4 << 30

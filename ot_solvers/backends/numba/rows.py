@@ -1,0 +1,264 @@
+"""Where a kernel reads its costs: one small record per geometry, one way to read a tile of a row.
+
+Every dense and point-cloud kernel is written once, against two overloaded functions:
+
+``cost_tile(rows, i, start, stop, buffer)``
+    the costs ``C[i, start:stop]`` as a contiguous array: a view of the matrix where it is stored, else
+    `buffer`, filled.
+``touch(rows, i, start, stop)``
+    ask for those costs ahead of time (nothing to do where they are computed).
+
+The records are ``NamedTuple``s, so parameters stay runtime values and the disk cache of the kernels hits
+in every process (a jitted function or a closure in their place would recompile each time).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from ... import costs
+from ...geometry import DenseGeometry, PointCloud
+from .policy import EXACT_HELPER
+from .vector_math import asin, exp2, log2, prefetch
+
+#: Pairs per tile. 128 doubles: costs, exponents and sums of a tile stay in registers and the nearest
+#: cache, and one prefetch per cache line of the next row comes early enough (64 to 128 measured best).
+TILE = 128
+
+
+class StoredRows(NamedTuple):
+    """Row-major matrix; ``shift`` is subtracted from every cost (float64 matrices only)."""
+
+    C: Any
+    shift: float
+
+
+class StoredColumns(NamedTuple):
+    """The transpose of a row-major matrix: row i is column i of `C`."""
+
+    C: Any
+    shift: float
+
+
+class CloudRows(NamedTuple):
+    """Costs between points stored by coordinate: ``x`` (d, n), ``y`` (d, m)."""
+
+    kernel: Any
+    x: Any
+    y: Any
+
+
+def row_source(geometry, precision: str):
+    """(record, shift) through which kernels read `geometry` in the given arithmetic."""
+    if isinstance(geometry, DenseGeometry):
+        base = geometry if geometry._of is None else geometry._of
+        record = StoredColumns if geometry.transposed else StoredRows
+        return record(writable_view(geometry.rows), base.shift), base.shift
+    if isinstance(geometry, PointCloud):
+        dtype = np.dtype(precision).type
+        kernel = geometry.cost.kernel(dtype, geometry.x.shape[1])
+        if kernel is None:
+            return None, 0.0
+        x, y = geometry.columns(dtype)
+        return CloudRows(kernel, x, y), 0.0
+    return None, 0.0
+
+
+class _Address:
+    def __init__(self, array):
+        self.array = array  # keeps the memory alive
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+
+
+def writable_view(array: np.ndarray) -> np.ndarray:
+    """The same memory without the read-only flag, which Numba would compile a second time for.
+
+    Kernels never write to their inputs; a test compares the caller's bytes before and after.
+    """
+    return array if array.flags.writeable else np.asarray(_Address(array))
+
+
+def cost_tile(rows, i, start, stop, buffer):
+    """Costs ``C[i, start:stop]``; see the module."""
+    raise NotImplementedError
+
+
+def touch(rows, i, start, stop):
+    """Prefetch ``C[i, start:stop]``; see the module."""
+    raise NotImplementedError
+
+
+def shape(rows):
+    """(n, m) of the matrix."""
+    raise NotImplementedError
+
+
+def _record(rows):
+    return getattr(rows, "instance_class", None)
+
+
+@overload(shape)
+def _shape(rows):
+    if _record(rows) is StoredRows:
+        return lambda rows: rows.C.shape
+    if _record(rows) is StoredColumns:
+        return lambda rows: (rows.C.shape[1], rows.C.shape[0])
+    return lambda rows: (rows.x.shape[1], rows.y.shape[1])
+
+
+@overload(touch)
+def _touch(rows, i, start, stop):
+    if _record(rows) is StoredRows:
+        per_line = 64 // (rows.types[0].dtype.bitwidth // 8)
+
+        def stored(rows, i, start, stop):
+            for j in range(start, stop, per_line):
+                prefetch(rows.C, i, j)
+
+        return stored
+    return lambda rows, i, start, stop: None
+
+
+@overload(cost_tile, jit_options=EXACT_HELPER)
+def _cost_tile(rows, i, start, stop, buffer):
+    record = _record(rows)
+    if record is StoredRows:
+        if rows.types[0].dtype == types.float32:
+            return lambda rows, i, start, stop, buffer: rows.C[i, start:stop]
+
+        def stored(rows, i, start, stop, buffer):
+            row = rows.C[i, start:stop]
+            if rows.shift == 0.0:
+                return row
+            out = buffer[: stop - start]
+            for j in range(stop - start):
+                out[j] = row[j] - rows.shift
+            return out
+
+        return stored
+    if record is StoredColumns:
+        shifted = rows.types[0].dtype == types.float64
+
+        def gathered(rows, i, start, stop, buffer):
+            out = buffer[: stop - start]
+            for j in range(stop - start):
+                out[j] = rows.C[start + j, i]
+            if shifted and rows.shift != 0.0:
+                for j in range(stop - start):
+                    out[j] -= rows.shift
+            return out
+
+        return gathered
+
+    def computed(rows, i, start, stop, buffer):
+        kernel = rows.kernel
+        size = stop - start
+        out = buffer[:size]
+        x = rows.x
+        y = rows.y
+        d = x.shape[0]
+        # Four coordinates at a time keep the running total in registers.
+        y0 = y[0, start:stop]
+        u0 = x[0, i]
+        if d == 1:
+            for j in range(size):
+                out[j] = finish(kernel, accumulate(kernel, out.dtype.type(0), u0, y0[j]))
+            return out
+        y1 = y[1, start:stop]
+        u1 = x[1, i]
+        if d == 2:
+            for j in range(size):
+                t = accumulate(kernel, out.dtype.type(0), u0, y0[j])
+                out[j] = finish(kernel, accumulate(kernel, t, u1, y1[j]))
+            return out
+        y2 = y[2, start:stop]
+        u2 = x[2, i]
+        if d == 3:
+            for j in range(size):
+                t = accumulate(kernel, out.dtype.type(0), u0, y0[j])
+                t = accumulate(kernel, t, u1, y1[j])
+                out[j] = finish(kernel, accumulate(kernel, t, u2, y2[j]))
+            return out
+        for j in range(size):
+            t = accumulate(kernel, out.dtype.type(0), u0, y0[j])
+            t = accumulate(kernel, t, u1, y1[j])
+            out[j] = accumulate(kernel, t, u2, y2[j])
+        k = 3
+        while k + 4 <= d:
+            v0 = y[k, start:stop]
+            v1 = y[k + 1, start:stop]
+            v2 = y[k + 2, start:stop]
+            v3 = y[k + 3, start:stop]
+            w0 = x[k, i]
+            w1 = x[k + 1, i]
+            w2 = x[k + 2, i]
+            w3 = x[k + 3, i]
+            for j in range(size):
+                t = accumulate(kernel, out[j], w0, v0[j])
+                t = accumulate(kernel, t, w1, v1[j])
+                t = accumulate(kernel, t, w2, v2[j])
+                out[j] = accumulate(kernel, t, w3, v3[j])
+            k += 4
+        while k < d:
+            v = y[k, start:stop]
+            w = x[k, i]
+            for j in range(size):
+                out[j] = accumulate(kernel, out[j], w, v[j])
+            k += 1
+        for j in range(size):
+            out[j] = finish(kernel, out[j])
+        return out
+
+    return computed
+
+
+# --- the static methods of cost kernels, as functions Numba resolves by the record's class ------------------
+
+
+def accumulate(kernel, total, u, v):
+    """Add one coordinate to a pair's running total."""
+    return kernel.accumulate(kernel, total, u, v)
+
+
+def finish(kernel, total):
+    """The cost from the total of all coordinates."""
+    return kernel.finish(kernel, total)
+
+
+def derivative(kernel, c, u, v):
+    """Derivative of the cost by the first point's coordinate."""
+    return kernel.derivative(kernel, c, u, v)
+
+
+@overload(accumulate, jit_options=EXACT_HELPER)
+def _accumulate(kernel, total, u, v):
+    return _record(kernel).accumulate
+
+
+@overload(finish, jit_options=EXACT_HELPER)
+def _finish(kernel, total):
+    return _record(kernel).finish
+
+
+@overload(derivative, jit_options=EXACT_HELPER)
+def _derivative(kernel, c, u, v):
+    return _record(kernel).derivative
+
+
+@overload(costs.power, jit_options=EXACT_HELPER)
+def _power(x, p):
+    if isinstance(x, types.Float):
+        # log2(0) is -inf and exp2(-inf) an exact 0, as 0**p should be.
+        return lambda x, p: exp2(p * log2(x))
+    return None
+
+
+@overload(costs.arcsine, jit_options=EXACT_HELPER)
+def _arcsine(x):
+    return lambda x: asin(x)

@@ -1,0 +1,48 @@
+"""The Gibbs plan: a coupling known through its potentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .geometry.base import Geometry
+
+__all__ = ["GibbsPlan"]
+
+
+@dataclass(frozen=True)
+class GibbsPlan:
+    """``P_ij = a_i b_j exp((f_i + g_j - C_ij) / eps + log_mass)``, never stored.
+
+    Attributes
+    ----------
+    geometry : Geometry, shape (n, m)
+    f, g : (n,), (m,) float64 arrays, cost units
+    a, b : (n,), (m,) float64 arrays
+        Normalised weights.
+    eps : float > 0, cost units
+    log_mass : float
+        0 for balanced problems, whose total mass lives in the potentials; the logarithm of the unit in
+        which `a` and `b` are counted otherwise.
+    """
+
+    geometry: Geometry
+    f: np.ndarray
+    g: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    eps: float
+    log_mass: float = 0.0
+
+    @cached_property
+    def h(self) -> np.ndarray:
+        """(m,) dimensionless column log-weights ``log b_j + g_j / eps + log_mass``; ``-inf`` where b is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.b) + self.g / self.eps + self.log_mass
+
+    @cached_property
+    def T(self) -> GibbsPlan:
+        """The transposed plan, a view."""
+        return GibbsPlan(self.geometry.T, self.g, self.f, self.b, self.a, self.eps, self.log_mass)

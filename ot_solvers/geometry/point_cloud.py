@@ -1,0 +1,93 @@
+"""Costs between two point clouds, never stored."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from ..costs import Cost, SqEuclidean
+from .base import Geometry
+
+__all__ = ["PointCloud"]
+
+
+class PointCloud(Geometry):
+    """``C_ij = cost(x_i, y_j)`` computed when read; memory O((n + m) d).
+
+    Parameters
+    ----------
+    x : (n, d) array
+    y : (m, d) array, same library and dtype
+    cost : Cost
+        See `ot_solvers.costs`.
+    """
+
+    kind = "point_cloud"
+
+    def __init__(self, x, y, cost: Cost | None = None, *, xp=np, _of=None):
+        self.x = x
+        self.y = y
+        self.cost = SqEuclidean() if cost is None else cost
+        self._xp = xp
+        self._of = _of
+
+    @property
+    def xp(self):
+        return self._xp
+
+    @property
+    def shape(self):
+        return (self.x.shape[0], self.y.shape[0])
+
+    @property
+    def dtype(self):
+        return self.x.dtype
+
+    @property
+    def T(self):
+        if self._of is not None:
+            return self._of
+        return PointCloud(self.y, self.x, self.cost.swapped(), xp=self._xp, _of=self)
+
+    @cached_property
+    def prepared(self):
+        """(x, y) prepared by the cost in float64."""
+        if self._of is not None:
+            x, y = self._of.prepared
+            return y, x
+        xp = self._xp
+        x, y = (xp.astype(z, xp.float64) for z in (self.x, self.y))
+        return self.cost.prepare(x, xp), self.cost.prepare(y, xp)
+
+    @cached_property
+    def _columns(self) -> dict:
+        return {}
+
+    def columns(self, dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Prepared points by coordinate, ((d, n), (d, m)) C-contiguous of `dtype`: what kernels stream."""
+        if self._of is not None:
+            x, y = self._of.columns(dtype)
+            return y, x
+        key = np.dtype(dtype).char
+        if key not in self._columns:
+            x, y = (np.ascontiguousarray(z.T, dtype=dtype) for z in self.prepared)
+            self._columns[key] = (x, x if self.x is self.y else y)
+        return self._columns[key]
+
+    def block(self, start, stop):
+        x, y = self.prepared
+        return self.cost.pairwise(x[start:stop, :], y, self._xp)
+
+    def spread(self):
+        # The costs of the corners of the joint bounding box bound ours for norms and for inner products.
+        x, y = (np.asarray(z) for z in self.prepared)
+        low = np.minimum(x.min(0), y.min(0))
+        high = np.maximum(x.max(0), y.max(0))
+        corners = np.stack([low, high])
+        C = np.asarray(self.cost.pairwise(corners, corners, np))
+        return float(C.max() - C.min())
+
+    def __repr__(self):
+        n, m = self.shape
+        return f"PointCloud(n={n}, m={m}, d={self.x.shape[1]}, cost={self.cost}, dtype={self.dtype})"

@@ -1,0 +1,182 @@
+"""What is minimised: regularisers, marginal penalties, normalised masses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .errors import UnsupportedError
+from .geometry.base import Geometry
+from .penalties import Penalty
+
+__all__ = ["Entropic", "Problem"]
+
+
+@dataclass(frozen=True)
+class Entropic:
+    """Entropic regularisation ``eps * KL(P | a b')``.
+
+    Parameters
+    ----------
+    eps : float > 0
+        Cost units; with `relative_to`, a multiple of that statistic of the cost.
+    relative_to : {None, "mean", "max"}
+        Statistic over finite pairs, unweighted, computed without forming the cost matrix.
+
+    Raises
+    ------
+    ValueError
+        If `eps` is not positive and finite, or `relative_to` is unknown.
+    """
+
+    eps: float
+    relative_to: str | None = None
+
+    def __post_init__(self):
+        if isinstance(self.eps, bool) or not isinstance(self.eps, (int, float, np.integer, np.floating)):
+            raise TypeError(f"eps={self.eps!r} is not a number")
+        if not (math.isfinite(self.eps) and self.eps > 0):
+            raise ValueError(f"eps={self.eps!r} must be positive and finite")
+        if self.relative_to not in (None, "mean", "max"):
+            raise ValueError(f"relative_to={self.relative_to!r} is unknown; expected None, 'mean' or 'max'")
+        object.__setattr__(self, "eps", float(self.eps))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An entropic transport problem in normalised form.
+
+    Attributes
+    ----------
+    geometry : Geometry, shape (n, m)
+    a, b : (n,), (m,) float64 arrays >= 0
+        The caller's weights divided by `mass`.
+    mass : float > 0
+        Balanced: the total mass, so that `a` and `b` sum to 1. Unbalanced: the unit in which both are
+        counted (geometric mean of the two totals).
+    eps : float > 0, cost units
+    penalty_a, penalty_b : Penalty
+    balanced : bool
+        Whether the problem is the balanced one, whose objective has no mass terms.
+    """
+
+    geometry: Geometry
+    a: np.ndarray
+    b: np.ndarray
+    mass: float
+    eps: float
+    penalty_a: Penalty
+    penalty_b: Penalty
+    balanced: bool = True
+
+    @property
+    def log_mass(self) -> float:
+        """Offset of the exponents; see `ot_solvers.coupling.GibbsPlan`."""
+        return 0.0 if self.balanced else math.log(self.mass)
+
+    @cached_property
+    def log_b(self) -> np.ndarray:
+        """(m,) ``log b + log_mass``, ``-inf`` where b is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.b) + self.log_mass
+
+    @cached_property
+    def log_a(self) -> np.ndarray:
+        """(n,) ``log a + log_mass``, ``-inf`` where a is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.a) + self.log_mass
+
+    @property
+    def T(self) -> Problem:
+        """The same problem with the two sides exchanged."""
+        return Problem(
+            self.geometry.T,
+            self.b,
+            self.a,
+            self.mass,
+            self.eps,
+            self.penalty_b,
+            self.penalty_a,
+            self.balanced,
+        )
+
+
+def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: float):
+    """(a, b, mass) with masses taken out; `b` rescaled to the sum of `a` when balanced.
+
+    Raises
+    ------
+    ValueError
+        If a total is zero or overflows, or the totals differ by more than `rtol` when balanced.
+    """
+    total_a, total_b = float(a.sum()), float(b.sum())
+    for name, total in (("a", total_a), ("b", total_b)):
+        if not total > 0:
+            raise ValueError(f"{name} has total mass {total:g}; expected a positive total")
+        if not math.isfinite(total):
+            raise ValueError(f"the total mass of {name} overflows; divide both weight vectors by a constant")
+    if balanced:
+        if abs(total_a - total_b) > rtol * max(total_a, total_b):
+            raise ValueError(
+                f"total masses differ: sum(a)={total_a:.9g}, sum(b)={total_b:.9g}. Balanced transport needs equal "
+                "masses: rescale one side, or pass unbalanced=rho"
+            )
+        return a / total_a, b / total_b, total_a
+    unit = math.sqrt(total_a) * math.sqrt(total_b)
+    return a / unit, b / unit, unit
+
+
+def absolute_eps(reg: Entropic, geometry: Geometry, backend) -> float:
+    """`reg` in cost units; the statistic of a relative one is computed by the backend.
+
+    Raises
+    ------
+    ValueError
+        If the statistic is not positive.
+    """
+    if reg.relative_to is None:
+        return reg.eps
+    statistics = backend.cost_statistics(geometry)
+    unit = statistics.mean if reg.relative_to == "mean" else statistics.maximum
+    if not (math.isfinite(unit) and unit > 0):
+        raise ValueError(
+            f"reg_relative_to={reg.relative_to!r}: the {reg.relative_to} of the cost is {unit:g}, not positive; "
+            "give reg in cost units"
+        )
+    return reg.eps * unit
+
+
+def entropic(reg, relative_to) -> Entropic:
+    """`reg` as the user gave it, as an `Entropic`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is neither a positive number nor an `Entropic`.
+    UnsupportedError
+        For ``None`` and 0: exact transport.
+    """
+    if reg is None or (isinstance(reg, (int, float)) and not isinstance(reg, bool) and reg == 0):
+        raise UnsupportedError(
+            f"reg={reg!r} asks for exact (unregularised) transport, which this version does not solve; give a "
+            "positive reg in cost units, or a relative one such as reg=0.01, reg_relative_to='mean' (the "
+            "solution's `bounds` then bracket the exact value)"
+        )
+    if isinstance(reg, Entropic):
+        if relative_to is not None and reg.relative_to not in (None, relative_to):
+            raise ValueError(
+                f"reg={reg!r} is relative to {reg.relative_to!r}, but reg_relative_to={relative_to!r}"
+            )
+        return reg if relative_to is None else Entropic(reg.eps, relative_to)
+    if isinstance(reg, bool) or not isinstance(reg, (int, float, np.integer, np.floating)):
+        raise TypeError(
+            f"reg={reg!r} must be a positive number or ots.Entropic(eps), not {type(reg).__name__}"
+        )
+    if not (math.isfinite(reg) and reg > 0):
+        raise ValueError(f"reg={reg!r} must be positive and finite")
+    if relative_to not in (None, "mean", "max"):
+        raise ValueError(f"reg_relative_to={relative_to!r} is unknown; expected None, 'mean' or 'max'")
+    return Entropic(float(reg), relative_to)

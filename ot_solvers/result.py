@@ -1,0 +1,516 @@
+"""`Solution`: everything past the potentials is computed when asked for, then kept."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from . import certificates
+from .coupling import GibbsPlan
+from .geometry import Grid, PointCloud
+from .namespaces import Library, host_array
+from .problem import Problem
+from .status import Progress, Status
+from .validation import floating, points
+
+__all__ = ["Solution"]
+
+#: Rows of a dense plan computed at a time.
+_PLAN_BLOCK = 1 << 20
+
+
+class Solution:
+    """Result of an entropic transport solve.
+
+    Attributes are computed on first use and cached; nothing of size n m is stored unless `plan` is read.
+    Arrays come in the caller's library and dtype.
+
+    Notes
+    -----
+    ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / reg)`` with ``f = potential_a``, ``g = potential_b`` in cost
+    units. Balanced potentials are normalised to ``sum(a f) / sum(a) = sum(b g) / sum(b)``.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        outcome,
+        backend,
+        library: Library,
+        *,
+        seconds: float,
+        shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
+    ):
+        self._problem = problem
+        self._f = outcome.f
+        self._g = outcome.g
+        self._backend = backend
+        self._library = library
+        self._shapes = shapes or ((outcome.f.size,), (outcome.g.size,))
+        #: How the solve ended; `Status.value` says what to do about it.
+        self.status: Status = outcome.status
+        #: Passes over the cost, all eps levels counted.
+        self.n_iter: int = outcome.n_iter
+        #: One `Progress` per pass.
+        self.history: list[Progress] = outcome.history
+        #: Name of the solver that ran.
+        self.method: str = outcome.method
+        #: Why `method` was chosen.
+        self.method_reason: str = outcome.method_reason
+        #: Wall time of the solve.
+        self.seconds: float = seconds
+
+    # --- what was solved ------------------------------------------------------------------------------------
+
+    @property
+    def reg(self) -> float:
+        """Entropic regularisation in cost units, after `relative_to`."""
+        return self._problem.eps
+
+    @property
+    def geometry(self):
+        """The geometry of the cost, shape (n, m)."""
+        return self._problem.geometry
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that ran."""
+        return self._backend.name
+
+    @property
+    def converged(self) -> bool:
+        """Whether `status` is CONVERGED."""
+        return self.status is Status.CONVERGED
+
+    # --- potentials -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _potentials(self) -> tuple[np.ndarray, np.ndarray]:
+        problem, f, g = self._problem, self._f, self._g
+        if not problem.balanced:
+            return f, g
+        mean_f = _mean(problem.a, f)
+        mean_g = _mean(problem.b, g)
+        # P = M p and (A, B) = M (a, b): exp((f + g) / eps) loses one factor M.
+        half = 0.5 * problem.eps * math.log(problem.mass)
+        move = 0.5 * (mean_g - mean_f)
+        return f + (move - half), g - (move + half)
+
+    @cached_property
+    def potential_a(self) -> Any:
+        """(n,) potential f, cost units; finite where a weight is zero."""
+        return self._library.array(self._potentials[0].reshape(self._shapes[0]))
+
+    @cached_property
+    def potential_b(self) -> Any:
+        """(m,) potential g, cost units; finite where a weight is zero."""
+        return self._library.array(self._potentials[1].reshape(self._shapes[1]))
+
+    @property
+    def potentials(self) -> tuple[Any, Any]:
+        """(f, g)."""
+        return self.potential_a, self.potential_b
+
+    # --- values and certificates ------------------------------------------------------------------------------
+
+    @cached_property
+    def _plan(self) -> GibbsPlan:
+        p = self._problem
+        return GibbsPlan(p.geometry, self._f, self._g, p.a, p.b, p.eps, p.log_mass)
+
+    @cached_property
+    def _statistics(self):
+        return self._backend.plan_statistics(self._plan)
+
+    @cached_property
+    def _linear(self) -> float:
+        return float(self._statistics.row_cost.sum())
+
+    @cached_property
+    def _value(self) -> float:
+        found = self._statistics
+        entropy = certificates._entropy(self._plan, found)
+        return certificates.objective(self._problem, self._linear, entropy, found.row_mass, found.column_mass)
+
+    @cached_property
+    def _dual(self) -> float:
+        moved = float(self._statistics.row_mass.sum())
+        return certificates.dual_value(self._problem, self._f, self._g, moved)
+
+    @cached_property
+    def _feasible(self) -> tuple[float, float]:
+        return certificates.feasible_objective(self._problem, self._plan, self._statistics, self._backend)
+
+    @cached_property
+    def value(self) -> Any:
+        """Full objective of the returned plan, regularisation and mass terms included.
+
+        Balanced: ``<P, C> + reg sum P log(P / a b')``. Unbalanced:
+        ``<P, C> + reg KL(P | a b') + rho_a D(P1 | a) + rho_b D(P'1 | b)``.
+        """
+        return self._library.scalar(self._value)
+
+    @cached_property
+    def value_linear(self) -> Any:
+        """``<P, C>``."""
+        return self._library.scalar(self._problem.mass * self._linear)
+
+    @cached_property
+    def dual_value(self) -> Any:
+        """Dual objective of the potentials: a lower bound of the optimal value."""
+        return self._library.scalar(self._dual)
+
+    @cached_property
+    def gap(self) -> Any:
+        """Objective of a plan made exactly feasible, minus `dual_value`: a certificate, >= 0 up to rounding.
+
+        ``inf`` when no feasible plan was found that avoids the forbidden pairs.
+        """
+        return self._library.scalar(self._feasible[0] - self._dual)
+
+    @cached_property
+    def bounds(self) -> tuple[Any, Any]:
+        """(lower, upper) bounds of the *unregularised* optimum.
+
+        Below: the dual value of the c-transform of `potential_b`. Above: the cost of the plan made
+        exactly feasible. The interval shrinks with `reg`.
+        """
+        lower = certificates.hard_lower_bound(self._problem, self._g, self._backend)
+        return self._library.scalar(lower), self._library.scalar(self._feasible[1])
+
+    @cached_property
+    def marginal_a(self) -> Any:
+        """(n,) ``P1``."""
+        return self._library.array((self._problem.mass * self._statistics.row_mass).reshape(self._shapes[0]))
+
+    @cached_property
+    def marginal_b(self) -> Any:
+        """(m,) ``P'1``."""
+        return self._library.array(
+            (self._problem.mass * self._statistics.column_mass).reshape(self._shapes[1])
+        )
+
+    @cached_property
+    def marginal_error(self) -> float:
+        """``(|P1 - a| + |P'1 - b|) / sum(a)``, L1 norms, from float64 potentials; both sides, always.
+
+        Unbalanced: against what optimality asks, ``a exp(-f / rho_a)`` and ``b exp(-g / rho_b)`` for KL, the
+        distance to the subdifferential for TV.
+        """
+        p, found = self._problem, self._statistics
+        rows = p.penalty_a.residual(found.row_mass, p.a, self._f)
+        columns = p.penalty_b.residual(found.column_mass, p.b, self._g)
+        return (rows + columns) / float(p.a.sum())
+
+    # --- the plan ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, m)."""
+        return self._f.size, self._g.size
+
+    @cached_property
+    def plan(self) -> Any:
+        """(n, m) dense transport plan; grids run in C order. Stores n m numbers."""
+        n, m = self.shape
+        out = np.empty((n, m), dtype=self._library.dtype)
+        step = max(1, _PLAN_BLOCK // m)
+        for start in range(0, n, step):
+            stop = min(n, start + step)
+            out[start:stop] = self._problem.mass * self._backend.plan_rows(self._plan, start, stop)
+        return self._library.array(out)
+
+    def sparse_plan(self, mass: float = 1 - 1e-6) -> Any:
+        """The largest entries of every row of the plan, as a SciPy CSR array; built blockwise.
+
+        Parameters
+        ----------
+        mass : float in (0, 1]
+            Share of every row's mass to keep at least.
+
+        Returns
+        -------
+        (n, m) scipy.sparse.csr_array
+        """
+        from scipy import sparse
+
+        if not (isinstance(mass, (int, float)) and 0 < mass <= 1):
+            raise ValueError(f"mass={mass!r} must be in (0, 1]: the share of each row to keep")
+        indptr, indices, data = self._backend.sparsify(self._plan, 1.0 - mass)
+        data = (self._problem.mass * data).astype(self._library.dtype, copy=False)
+        return sparse.csr_array((data, indices, indptr), shape=self.shape)
+
+    @cached_property
+    def plan_operator(self):
+        """The plan as a SciPy ``LinearOperator`` (``@``, ``.T``) that stores nothing of size n m."""
+        from scipy.sparse.linalg import LinearOperator
+
+        return LinearOperator(
+            self.shape,
+            matvec=lambda v: self._product(self._plan, v),
+            rmatvec=lambda v: self._product(self._plan.T, v),
+            matmat=lambda v: self._product(self._plan, v),
+            rmatmat=lambda v: self._product(self._plan.T, v),
+            dtype=np.float64,
+        )
+
+    def _product(self, plan: GibbsPlan, v: np.ndarray) -> np.ndarray:
+        v = np.asarray(v, dtype=np.float64)
+        columns = v[:, None] if v.ndim == 1 else v
+        out = self._problem.mass * self._backend.transport(plan, columns)
+        return out[:, 0] if v.ndim == 1 else out
+
+    def apply(self, v: Any) -> Any:
+        """``P v`` for v of shape (m,) or (m, k), without forming P."""
+        return self._library.array(self._product(self._plan, self._operand(v, "v", self.shape[1])))
+
+    def apply_transpose(self, v: Any) -> Any:
+        """``P' v`` for v of shape (n,) or (n, k), without forming P."""
+        return self._library.array(self._product(self._plan.T, self._operand(v, "v", self.shape[0])))
+
+    def pull(self, v: Any) -> Any:
+        """Conditional mean of v over the targets of each source: ``sum_j P_ij v_j / sum_j P_ij``.
+
+        Parameters
+        ----------
+        v : (m,) or (m, k) array
+
+        Returns
+        -------
+        (n,) or (n, k) array
+            Also where a weight is zero: the conditional law is known from the potentials.
+        """
+        return self._library.array(self._conditional(self._plan, self._operand(v, "v", self.shape[1])))
+
+    def push(self, v: Any) -> Any:
+        """Conditional mean of v over the sources of each target: ``sum_i P_ij v_i / sum_i P_ij``.
+
+        Parameters
+        ----------
+        v : (n,) or (n, k) array
+
+        Returns
+        -------
+        (m,) or (m, k) array
+        """
+        return self._library.array(self._conditional(self._plan.T, self._operand(v, "v", self.shape[0])))
+
+    def _conditional(self, plan: GibbsPlan, v: np.ndarray) -> np.ndarray:
+        """Rows of the plan, each normalised, times v: weights and potentials of the rows cancel."""
+        s = self._backend.softmin(plan.geometry, plan.h, plan.eps)
+        rows = GibbsPlan(
+            plan.geometry,
+            np.where(np.isfinite(s), s, 0.0),
+            plan.g,
+            np.ones(plan.f.size),
+            plan.b,
+            plan.eps,
+            plan.log_mass,
+        )
+        columns = v[:, None] if v.ndim == 1 else v
+        both = self._backend.transport(rows, np.column_stack([columns, np.ones(len(columns))]))
+        out = both[:, :-1] / both[:, -1:]
+        return out[:, 0] if v.ndim == 1 else out
+
+    def _operand(self, v: Any, argument: str, size: int) -> np.ndarray:
+        array = floating(v, argument)
+        if array.ndim not in (1, 2) or array.shape[0] != size:
+            raise ValueError(f"{argument} has shape {array.shape}; expected ({size},) or ({size}, k)")
+        return array.astype(np.float64, copy=False)
+
+    def _points(self, side: str) -> np.ndarray:
+        geometry = self.geometry
+        if isinstance(geometry, PointCloud):
+            return geometry.x if side == "a" else geometry.y
+        if isinstance(geometry, Grid):
+            return geometry.points
+        raise ValueError(
+            "this solution comes from a cost matrix and knows no points: use pull(y) or push(x) with the points"
+        )
+
+    def barycentric_map(self, inverse: bool = False) -> Any:
+        """Where each source point goes on average: (n, d) weighted means of the targets.
+
+        Parameters
+        ----------
+        inverse : bool
+            The (m, d) means of the sources of each target instead.
+
+        Raises
+        ------
+        ValueError
+            If the problem was given by a cost matrix: there are no points to average.
+        """
+        return self.push(self._points("a")) if inverse else self.pull(self._points("b"))
+
+    def transport(self, x_new: Any, inverse: bool = False) -> Any:
+        """Out-of-sample barycentric map: where new points go.
+
+        Parameters
+        ----------
+        x_new : (k, d) array
+            New source points (target points when `inverse`).
+        inverse : bool
+
+        Returns
+        -------
+        (k, d) array
+            ``sum_j w_j y_j`` with ``w_j`` proportional to ``b_j exp((g_j - c(x_new, y_j)) / reg)``: for the
+            squared Euclidean cost the entropic map of [pooladian:21]_. Equals `barycentric_map` at the
+            sample points.
+        """
+        argument = "x_new"
+        new = points(x_new, argument)
+        known, targets = self._points("b" if inverse else "a"), self._points("a" if inverse else "b")
+        if new.shape[1] != targets.shape[1]:
+            raise ValueError(f"{argument} has {new.shape[1]} coordinates; the samples have {known.shape[1]}")
+        plan = self._plan.T if inverse else self._plan
+        cost = plan.geometry.cost
+        cost.check(new, argument)
+        cloud = PointCloud(new.astype(targets.dtype, copy=False), np.asarray(targets), cost)
+        size = len(new)
+        moved = GibbsPlan(cloud, np.zeros(size), plan.g, np.ones(size), plan.b, plan.eps, plan.log_mass)
+        return self._library.array(self._conditional(moved, np.asarray(targets, dtype=np.float64)))
+
+    def match(self, inverse: bool = False) -> Any:
+        """(n,) index of the most likely target of each source; (m,) of each target when `inverse`."""
+        plan = self._plan.T if inverse else self._plan
+        indices, _ = self._backend.top_k(plan.geometry, plan.h, plan.eps, 1)
+        return self._library.array(indices[:, 0])
+
+    def sample(self, n: int, seed=None) -> tuple[Any, Any]:
+        """Draw pairs from the plan, with replacement.
+
+        Parameters
+        ----------
+        n : int >= 1
+            Number of pairs.
+        seed : None, int or numpy.random.Generator
+
+        Returns
+        -------
+        i, j : (n,) int64 arrays
+            Row and column of each pair; equal seeds give equal pairs.
+        """
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"n={n!r} must be a positive integer")
+        generator = np.random.default_rng(seed)
+        total = np.cumsum(self._statistics.row_mass)
+        rows = np.searchsorted(total, generator.random(n) * total[-1], side="right").clip(max=total.size - 1)
+        order = np.argsort(rows, kind="stable")
+        uniforms = generator.random(n)
+        columns = np.empty(n, dtype=np.int64)
+        m = self.shape[1]
+        step = max(1, _PLAN_BLOCK // m)
+        at = 0
+        while at < n:
+            start = int(rows[order[at]])
+            stop = min(self.shape[0], start + step)
+            end = at + int(np.searchsorted(rows[order[at:]], stop))
+            # Only the span of rows that were drawn: sparse draws from a large plan stay cheap.
+            block = np.cumsum(
+                self._backend.plan_rows(self._plan, start, int(rows[order[end - 1]]) + 1), axis=1
+            )
+            for k in order[at:end]:
+                line = block[rows[k] - start]
+                columns[k] = min(np.searchsorted(line, uniforms[k] * line[-1], side="right"), m - 1)
+            at = end
+        return self._library.array(rows.astype(np.int64)), self._library.array(columns)
+
+    # --- presentation -----------------------------------------------------------------------------------------
+
+    def plot(self, axes=None):
+        """Picture of the plan and of the convergence (needs matplotlib).
+
+        Parameters
+        ----------
+        axes : pair of matplotlib axes, optional
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from .pictures import plot_solution
+
+        return plot_solution(self, axes)
+
+    @property
+    def T(self) -> Solution:
+        """The same solution with the two sides exchanged."""
+        other = object.__new__(Solution)
+        other.__dict__.update(
+            {k: v for k, v in self.__dict__.items() if k not in _cached_names()},
+            _problem=self._problem.T,
+            _f=self._g,
+            _g=self._f,
+            _shapes=self._shapes[::-1],
+        )
+        return other
+
+    def __float__(self) -> float:
+        return self._value
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k not in _cached_names()}
+
+    def __repr__(self) -> str:
+        n, m = self.shape
+        lines = [
+            f"Solution of a {n} x {m} {'' if self._problem.balanced else 'un'}balanced entropic transport problem",
+            f"  value           {float(self):.10g}   (reg = {self.reg:.6g}, <P, C> = "
+            f"{self._problem.mass * self._linear:.10g})",
+            f"  marginal error  {self.marginal_error:.3g}",
+            f"  status          {self.status.name}: {self.status.value}",
+            f"  method          {self.method} on {self.backend}, {self.n_iter} passes, {self.seconds:.3g} s",
+        ]
+        if self.method_reason:
+            lines.append(f"                  {self.method_reason}")
+        lines.append(
+            "  more            .gap .bounds .potentials .plan .sparse_plan() .barycentric_map() .plot()"
+        )
+        return "\n".join(lines)
+
+
+def _cached_names() -> frozenset[str]:
+    return frozenset(k for k, v in vars(Solution).items() if isinstance(v, cached_property))
+
+
+def _mean(weights, values) -> float:
+    live = weights > 0
+    return float(weights[live] @ values[live]) / float(weights.sum())
+
+
+def internal_potentials(init: Any, problem: Problem, shapes) -> tuple[np.ndarray, np.ndarray]:
+    """`init` (a `Solution` or potentials (f, g)) in the normalised units of `problem`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else, wrong shapes, or entries that are not finite.
+    """
+    if isinstance(init, Solution):
+        f, g = init._potentials
+    elif isinstance(init, (tuple, list)) and len(init) == 2:
+        pair = []
+        for value, name, shape in zip(init, ("init[0]", "init[1]"), shapes):
+            array = host_array(value, name)
+            if array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
+            pair.append(floating(value, name).astype(np.float64).reshape(-1))
+        f, g = pair
+    else:
+        raise TypeError(f"init={type(init).__name__} must be a Solution or a pair of potentials (f, g)")
+    if f.shape != problem.a.shape or g.shape != problem.b.shape:
+        raise ValueError(
+            f"init has potentials of sizes {f.size}, {g.size}; the problem has {problem.a.size}, {problem.b.size}"
+        )
+    for name, array in (("init[0]", f), ("init[1]", g)):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has entries that are not finite")
+    if not problem.balanced:
+        return f, g
+    half = 0.5 * problem.eps * math.log(problem.mass)
+    return f + half, g + half

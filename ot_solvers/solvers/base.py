@@ -1,0 +1,129 @@
+"""What a solver is given, what it gives back, and the bookkeeping of every iteration."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from ..problem import Problem
+from ..status import Progress, Status
+
+__all__ = ["Control", "Monitor", "Outcome", "Solver"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """Arguments of the call that are the same for every solver.
+
+    Attributes
+    ----------
+    tol : float >= 0
+        Marginal error, both sides, relative to the total mass.
+    max_iter : int or None
+        Passes over the cost.
+    init : (f, g) or None
+        Potentials to start from, in the problem's normalised units.
+    callback : callable or None
+        Sees a `Progress`, returns True to stop.
+    """
+
+    tol: float
+    max_iter: int | None = None
+    init: tuple[np.ndarray, np.ndarray] | None = None
+    callback: Callable[[Progress], object] | None = None
+
+
+@dataclass
+class Outcome:
+    """What a solver found, in the problem's normalised units."""
+
+    f: np.ndarray
+    g: np.ndarray
+    status: Status
+    n_iter: int
+    error: float
+    history: list[Progress] = field(default_factory=list)
+    method: str = ""
+    method_reason: str = ""
+
+
+class Solver:
+    """Base of solver values: frozen dataclasses of options with one method."""
+
+    name: ClassVar[str] = ""
+    #: Primitives without which this solver would crawl.
+    requires: ClassVar[frozenset[str]] = frozenset()
+
+    def solve(self, problem: Problem, backend, control: Control) -> Outcome:
+        """Run on one problem; never raises for lack of convergence."""
+        raise NotImplementedError
+
+
+class Monitor:
+    """Keeps the best iterate, the history and the clock; decides when enough is enough.
+
+    Parameters
+    ----------
+    control : Control
+    max_iter : int
+    reach : float
+        Marginal error below which the arithmetic cannot go, so that asking for less is PRECISION_LIMIT.
+    """
+
+    #: Passes without a tenth of a percent of progress that count as a stall.
+    PATIENCE = 300
+
+    def __init__(self, control: Control, max_iter: int, reach: float):
+        self.control = control
+        self.max_iter = max_iter
+        self.reach = reach
+        self.started = time.perf_counter()
+        self.history: list[Progress] = []
+        self.iteration = 0
+        self.best = math.inf
+        self.best_pair: tuple[np.ndarray, np.ndarray] | None = None
+        self.mark = math.inf
+        self.marked_at = 0
+
+    def record(self, error: float, eps: float, f, g, *, final: bool = True) -> Status | None:
+        """Note one pass; a status when the solve is over, else None.
+
+        `final` says that `eps` is the target: earlier levels solve another problem.
+        """
+        self.iteration += 1
+        progress = Progress(self.iteration, error, eps, time.perf_counter() - self.started)
+        self.history.append(progress)
+        if final and (error < self.best or self.best_pair is None):
+            self.best, self.best_pair = error, (f, g)
+        stop = self.control.callback is not None and self.control.callback(progress) is True
+        if final and error <= self.control.tol and error >= 0:
+            return Status.CONVERGED
+        if stop:
+            self._keep(error, f, g)
+            return Status.STOPPED_BY_CALLBACK
+        if self.iteration >= self.max_iter:
+            self._keep(error, f, g)
+            return Status.MAX_ITER
+        if not math.isfinite(error):
+            self._keep(error, f, g)
+            return Status.DIVERGED
+        if final:
+            if self.best < 0.999 * self.mark:
+                self.mark, self.marked_at = self.best, self.iteration
+            elif self.iteration - self.marked_at >= (self.PATIENCE if self.best > self.reach else 20):
+                return Status.PRECISION_LIMIT if self.best <= self.reach else Status.STALLED
+        return None
+
+    def restart(self) -> None:
+        """Forget the best iterate: errors are measured in a new arithmetic from here on."""
+        self.best, self.best_pair = math.inf, None
+        self.mark, self.marked_at = math.inf, self.iteration
+
+    def _keep(self, error, f, g):
+        if self.best_pair is None:
+            self.best, self.best_pair = error, (f, g)

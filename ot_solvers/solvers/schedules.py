@@ -1,0 +1,37 @@
+"""eps-scaling: the sequence of regularisations on the way to the one asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["eps_levels"]
+
+
+def eps_levels(eps: float, spread: float, factor: float | None) -> np.ndarray:
+    """Decreasing eps from a quarter of the cost's range down to `eps`, which comes last.
+
+    Parameters
+    ----------
+    eps : float > 0, cost units
+    spread : float >= 0, cost units
+        Range of the finite costs, or an upper bound of it.
+    factor : float in (0, 1) or None
+        Ratio of neighbouring levels; None: no scaling.
+
+    Returns
+    -------
+    (L,) float64 array, L >= 1
+
+    Notes
+    -----
+    Above a quarter of the range the kernel is nearly constant and the first sweep solves the problem;
+    each halving then starts from potentials that are right to O(eps) [schmitzer:19]_.
+    """
+    start = spread / 4
+    if factor is None or not np.isfinite(start) or start <= eps:
+        return np.array([eps])
+    count = int(np.ceil(np.log(start / eps) / -np.log(factor)))
+    # Equal ratios, so that the last step is no jump: at most `factor` apart, ending at eps exactly.
+    levels = np.geomspace(start, eps, count + 1)
+    levels[-1] = eps
+    return levels

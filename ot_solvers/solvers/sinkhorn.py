@@ -1,0 +1,320 @@
+"""Sinkhorn's algorithm: eps-scaled, accelerated, in the cheapest stable form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..coupling import GibbsPlan
+from ..problem import Problem
+from ..status import Progress, Status
+from .acceleration import Anderson, Plain, Relaxation
+from .base import Control, Monitor, Outcome, Solver
+from .schedules import eps_levels
+
+__all__ = ["Sinkhorn"]
+
+
+@dataclass(frozen=True)
+class Sinkhorn(Solver):
+    """Block-coordinate ascent on the dual, one read of the cost per iteration.
+
+    Parameters
+    ----------
+    annealing : float in (0, 1) or None, default 0.5
+        Ratio of neighbouring levels of eps-scaling; None starts at the eps asked for.
+    sweeps_per_level : int >= 1, default 3
+        Iterations on every level but the last.
+    acceleration : {"anderson", "relaxation", None}, default "anderson"
+        On the last level. Every accelerated point is measured; one that is worse is taken back.
+    memory : int >= 1, default 10
+        Of Anderson acceleration.
+    relaxation : float in (0, 2) or None
+        A fixed over-relaxation; implies ``acceleration="relaxation"``. None estimates it.
+    kernel : {"auto", "log", "stored"}, default "auto"
+        "log": log-domain sweeps, one exponential per pair. "stored": keep ``exp((f + g - C) / eps)`` of a
+        dense cost and scale it, absorbing large scalings; no exponential per pair, twice the memory.
+
+    References
+    ----------
+    [cuturi:13]_, stabilised as in [schmitzer:19]_, accelerated as in [walker:11]_ and [thibault:21]_.
+    """
+
+    annealing: float | None = 0.5
+    sweeps_per_level: int = 3
+    acceleration: str | None = "anderson"
+    memory: int = 10
+    relaxation: float | None = None
+    kernel: str = "auto"
+
+    name: ClassVar[str] = "sinkhorn"
+    requires: ClassVar[frozenset[str]] = frozenset({"softmin", "sweep"})
+    #: Passes over the cost when the caller does not say.
+    default_max_iter: ClassVar[int] = 10_000
+
+    def __post_init__(self):
+        if self.annealing is not None and not 0 < self.annealing < 1:
+            raise ValueError(f"annealing={self.annealing!r} must be between 0 and 1, or None")
+        for name in ("sweeps_per_level", "memory"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r} must be a positive integer")
+        if self.relaxation is not None:
+            if not 0 < self.relaxation < 2:
+                raise ValueError(f"relaxation={self.relaxation!r} must be between 0 and 2, or None")
+            object.__setattr__(self, "acceleration", "relaxation")
+        if self.acceleration not in ("anderson", "relaxation", None):
+            raise ValueError(
+                f"acceleration={self.acceleration!r} is unknown; expected 'anderson', 'relaxation' or None"
+            )
+        if self.kernel not in ("auto", "log", "stored"):
+            raise ValueError(f"kernel={self.kernel!r} is unknown; expected 'auto', 'log' or 'stored'")
+
+    def solve(self, problem: Problem, backend, control: Control) -> Outcome:
+        return _Run(self, problem, backend, control).outcome()
+
+    def rule(self, problem: Problem):
+        """The acceleration rule for one solve."""
+        if self.acceleration == "anderson":
+            return Anderson(self.memory, problem.b[problem.b > 0])
+        if self.acceleration == "relaxation":
+            return Relaxation(self.relaxation)
+        return Plain()
+
+
+class _Run:
+    """One solve: the state that its phases share."""
+
+    #: An accelerated point may be this much worse than the last accepted one before it is taken back.
+    SLACK = 1.5
+    #: Sweeps that one kernel call may run on a small problem before the general loop takes over.
+    SMALL_SWEEPS = 200
+
+    def __init__(self, options: Sinkhorn, problem: Problem, backend, control: Control):
+        self.options = options
+        self.problem = problem
+        self.backend = backend
+        self.control = control
+        geometry = problem.geometry
+        self.precision = "float32" if geometry.dtype == np.float32 else "float64"
+        self.floor = float(np.finfo(geometry.dtype).eps)
+        max_iter = options.default_max_iter if control.max_iter is None else control.max_iter
+        self.monitor = Monitor(control, max_iter, self.floor)
+        n, m = geometry.shape
+        self.f = np.zeros(n) if control.init is None else control.init[0]
+        self.g = np.zeros(m) if control.init is None else control.init[1]
+        self.live = problem.b > 0
+        self.all_live = bool(self.live.all())
+        self.stored = None
+        self.status: Status | None = None
+
+    # --- one pass -------------------------------------------------------------------------------------------
+
+    def sweep(self, eps: float, g):
+        """(f, column masses) at column potentials `g`."""
+        problem = self.problem
+        if self.stored is not None:
+            found = self.stored.sweep(g, problem.b, problem.a, problem.penalty_a)
+            if found is not None:
+                return found
+            self.stored = None
+        return self.backend.sweep(
+            problem.geometry,
+            self.f,
+            problem.log_b + g / eps,
+            eps,
+            problem.a,
+            problem.penalty_a,
+            self.precision,
+        )
+
+    def column_update(self, eps: float, f, g, masses):
+        """New column potentials from the masses that the sweep left."""
+        problem = self.problem
+        b = problem.b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            s = g - eps * np.log(masses / b)
+        # Columns whose mass has underflowed say nothing: take their own soft minimum.
+        lost = self.live & ~(masses > 1e-50 * b)
+        if lost.any():
+            s = np.where(lost, self.column_softmin(eps, f), s)
+        s = problem.penalty_b.prox(s, eps)
+        return s if self.all_live else np.where(self.live, s, g)
+
+    def column_softmin(self, eps: float, f):
+        problem = self.problem
+        s = self.backend.softmin(problem.geometry.T, problem.log_a + f / eps, eps)
+        return np.where(np.isfinite(s), s, 0.0)
+
+    def step(self, eps: float, final: bool):
+        """One pass at ``self.g``: (error, column masses); sets ``self.f`` and perhaps ``self.status``."""
+        g = self.g
+        f, masses = self.sweep(eps, g)
+        error = self.problem.penalty_b.residual(masses[self.live], self.problem.b[self.live], g[self.live])
+        error /= self.unit
+        self.f = f
+        self.status = self.monitor.record(error, eps, f, g, final=final)
+        return error, masses
+
+    @property
+    def unit(self) -> float:
+        return float(self.problem.a.sum())
+
+    # --- phases -----------------------------------------------------------------------------------------------
+
+    def outcome(self) -> Outcome:
+        problem = self.problem
+        factor = None if self.control.init is not None else self.options.annealing
+        levels = eps_levels(problem.eps, problem.geometry.spread(), factor)
+        if not self.small(levels):
+            for eps in levels[:-1]:
+                self.descend(float(eps))
+                if self.status is not None:
+                    break
+            else:
+                self.finish(float(levels[-1]))
+        f, g = self.monitor.best_pair
+        f, g = self.complete(f, g)
+        status, error = self.honest(f, g)
+        return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, self.options.name)
+
+    def small(self, levels) -> bool:
+        """Whole solve in one kernel where the backend has it; True if that was all."""
+        options = self.options
+        if options.kernel != "auto" or self.control.callback is not None or self.precision != "float64":
+            return False
+        problem = self.problem
+        sweeps = min(self.SMALL_SWEEPS, self.monitor.max_iter)
+        found = self.backend.solve_small(
+            problem.geometry,
+            problem.a,
+            problem.b,
+            self.g,
+            levels,
+            (problem.penalty_a, problem.penalty_b),
+            problem.log_mass,
+            self.control.tol * self.unit,
+            options.sweeps_per_level,
+            sweeps,
+        )
+        if found is None:
+            return False
+        self.f, self.g, iterations, level, errors = found
+        monitor = self.monitor
+        first = len(levels) - 1
+        # History of the kernel: its sweeps on each level are known by count.
+        for k, error in enumerate(errors / self.unit):
+            at = min(k // options.sweeps_per_level, first)
+            monitor.history.append(Progress(k + 1, float(error), float(levels[at]), math.nan))
+        monitor.iteration = iterations
+        if level < first:
+            monitor.best, monitor.best_pair = float(errors[-1]) / self.unit, (self.f, self.g)
+            self.status = Status.MAX_ITER
+            return True
+        error = float(errors[-1]) / self.unit
+        monitor.best, monitor.best_pair = error, (self.f, self.g)
+        if error <= self.control.tol:
+            self.status = Status.CONVERGED
+        elif iterations >= monitor.max_iter:
+            self.status = Status.MAX_ITER
+        else:
+            self.finish(float(levels[-1]))
+        return True
+
+    def descend(self, eps: float) -> None:
+        """A few plain sweeps on the way to the target."""
+        for _ in range(self.options.sweeps_per_level):
+            g = self.g
+            _, masses = self.step(eps, final=False)
+            if self.status is not None:
+                return
+            self.g = self.column_update(eps, self.f, g, masses)
+
+    def finish(self, eps: float) -> None:
+        """Sweeps at the target; float32 costs first in float32, then in float64 if `tol` can be had."""
+        self.monitor.reach = max(self.floor, self.noise(eps))
+        self.iterate(eps)
+        ended = (Status.CONVERGED, Status.PRECISION_LIMIT, Status.STALLED)
+        if self.precision == "float32" and self.control.tol >= self.floor and self.status in ended:
+            self.precision = "float64"
+            self.stored = None
+            self.f, self.g = self.monitor.best_pair
+            self.monitor.restart()
+            self.monitor.reach = self.noise(eps)
+            self.iterate(eps)
+
+    def noise(self, eps: float) -> float:
+        """Marginal error that rounding of the exponents alone makes in the current arithmetic."""
+        return 8 * float(np.finfo(self.precision).eps) * (1 + np.abs(self.f).max() / eps)
+
+    def iterate(self, eps: float) -> None:
+        """Safeguarded accelerated sweeps at one eps, until something ends them."""
+        rule = self.options.rule(self.problem)
+        live = self.live
+        accepted = math.inf
+        fallback = None
+        self.status = None
+        while True:
+            g = self.g
+            error, masses = self.step(eps, final=True)
+            if self.status is not None:
+                return
+            if fallback is not None and error > self.SLACK * accepted:
+                # The extrapolation overshot: back to the plain image of the last accepted point.
+                rule.reset()
+                self.g, self.f = fallback
+                fallback, accepted = None, math.inf
+                continue
+            image = self.column_update(eps, self.f, g, masses)
+            fallback, accepted = (image, self.f), error
+            if self.stored is None:
+                self.absorb(eps, image)
+            self.g = image
+            proposal = rule.propose(g[live], image[live])
+            if np.isfinite(proposal).all():
+                self.g = image.copy()
+                self.g[live] = proposal
+            else:
+                rule.reset()
+
+    def absorb(self, eps: float, g) -> None:
+        problem, kernel = self.problem, self.options.kernel
+        n, m = problem.geometry.shape
+        if kernel == "log" or (kernel == "auto" and n * m < 1 << 12):
+            return
+        plan = GibbsPlan(problem.geometry, self.f, g, problem.a, problem.b, eps, problem.log_mass)
+        self.stored = self.backend.absorb(plan, self.precision)
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def complete(self, f, g):
+        """Potentials of points without weight: what an infinitely small weight would have."""
+        if not self.all_live:
+            s = self.problem.penalty_b.prox(self.column_softmin(self.problem.eps, f), self.problem.eps)
+            g = np.where(self.live, g, s)
+        return f, g
+
+    def honest(self, f, g):
+        """(status, error) after a look at both marginals where rounding could hide an error."""
+        problem = self.problem
+        status, error = self.status, self.monitor.best
+        assert status is not None
+        size = np.abs(f).max() + np.abs(g[self.live]).max()
+        noise = 4 * float(np.finfo(np.float64).eps) * size / problem.eps
+        if status is Status.CONVERGED and (noise > 0.01 * self.control.tol):
+            plan = GibbsPlan(problem.geometry, f, g, problem.a, problem.b, problem.eps, problem.log_mass)
+            found = self.backend.plan_statistics(plan)
+            error = marginal_error(problem, f, g, found.row_mass, found.column_mass)
+            if not error <= self.control.tol:
+                status = Status.PRECISION_LIMIT
+        return status, error
+
+
+def marginal_error(problem: Problem, f, g, row_mass, column_mass) -> float:
+    """Both-sided L1 residual of the marginals against what optimality asks, relative to the mass of a."""
+    rows = problem.penalty_a.residual(row_mass, problem.a, f)
+    columns = problem.penalty_b.residual(column_mass, problem.b, g)
+    return (rows + columns) / float(problem.a.sum())

@@ -1,0 +1,51 @@
+"""How a solve ended, and how it went."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["Progress", "Status"]
+
+
+class Status(Enum):
+    """How a solve ended; the value is a message that says what to do about it."""
+
+    CONVERGED = "the marginal error is below tol"
+    MAX_ITER = (
+        "max_iter passes over the cost were not enough: raise max_iter, warm-start with init=solution, or use "
+        "a larger reg"
+    )
+    STALLED = (
+        "the marginal error stopped falling above tol: use a larger reg, or Sinkhorn(acceleration=None) if it "
+        "was changed"
+    )
+    PRECISION_LIMIT = (
+        "tol is below what this precision can reach: pass float64 arrays, or a larger tol or reg; the answer is "
+        "as good as the arithmetic allows"
+    )
+    INFEASIBLE = (
+        "no plan with these marginals avoids the forbidden (+inf) pairs: allow more pairs or use unbalanced="
+    )
+    DIVERGED = "the iteration produced infinite or NaN values: check the scale of the costs against reg"
+    STOPPED_BY_CALLBACK = "the callback asked to stop: warm-start with init=solution to go on"
+
+
+class Progress(NamedTuple):
+    """One pass over the cost, as callbacks and ``Solution.history`` see it.
+
+    Attributes
+    ----------
+    iteration : int
+        Passes over the cost so far, all eps levels counted.
+    marginal_error : float
+        Both sides, relative to the total mass, at this pass's `reg`.
+    reg : float, cost units
+        The eps of this pass; above the one asked for while eps-scaling runs.
+    seconds : float
+    """
+
+    iteration: int
+    marginal_error: float
+    reg: float
+    seconds: float
