@@ -258,9 +258,7 @@ def read_clouds(x: Any, y: Any, a: Any, b: Any, cost: Any) -> tuple[PointCloud, 
     first = check.points(x, "x")
     second = first if y is x else check.points(y, "y")
     if first.shape[1] != second.shape[1]:
-        raise ValueError(
-            f"x has {first.shape[1]} coordinates and y {second.shape[1]}; expected the same number"
-        )
+        raise ValueError(f"x has {first.shape[1]} coordinates and y {second.shape[1]}; expected the same number")
     dtype = np.result_type(first.dtype, second.dtype)
     first = first.astype(dtype, copy=False)
     second = first if y is x else second.astype(dtype, copy=False)
@@ -372,9 +370,7 @@ def run_problem(
 
 def _coarse(a, b, library) -> bool:
     """Whether masses were summed in single precision: then they agree only to 1e-3."""
-    kinds = [
-        np.dtype(str(w.dtype).rsplit(".", 1)[-1]) for w in (a, b) if hasattr(w, "dtype") and library_name(w)
-    ]
+    kinds = [np.dtype(str(w.dtype).rsplit(".", 1)[-1]) for w in (a, b) if hasattr(w, "dtype") and library_name(w)]
     return any(kind.kind == "f" and kind.itemsize <= 4 for kind in kinds) or (
         not kinds and library.dtype == np.float32
     )

@@ -39,9 +39,7 @@ def objective(problem: Problem, linear: float, entropy: float, row_mass, column_
     if problem.balanced:
         return regular
     total = float(problem.a.sum()) * float(problem.b.sum())
-    penalties = problem.penalty_a.primal(row_mass, problem.a) + problem.penalty_b.primal(
-        column_mass, problem.b
-    )
+    penalties = problem.penalty_a.primal(row_mass, problem.a) + problem.penalty_b.primal(column_mass, problem.b)
     return regular + eps * (M * M * total - M * moved) + M * penalties
 
 

@@ -60,7 +60,9 @@ class DivergenceResult:
 
     def __repr__(self) -> str:
         statuses = ", ".join(f"{k} {getattr(self, k).status.name}" for k in ("xy", "xx", "yy"))
-        return f"DivergenceResult(value={self._value:.10g}, reg={self.xy.reg:.6g}, {statuses}, {self.n_iter} passes)"
+        return (
+            f"DivergenceResult(value={self._value:.10g}, reg={self.xy.reg:.6g}, {statuses}, {self.n_iter} passes)"
+        )
 
 
 @_documented

@@ -38,9 +38,7 @@ class Library:
             return x
         if self.name == "torch":
             # np.array copies only views that torch could not own (read-only, negative strides).
-            return sys.modules["torch"].from_numpy(
-                x if x.flags.writeable and x.flags.c_contiguous else x.copy()
-            )
+            return sys.modules["torch"].from_numpy(x if x.flags.writeable and x.flags.c_contiguous else x.copy())
         if self.name == "jax":
             return sys.modules["jax"].numpy.asarray(x)
         return sys.modules[self.name].asarray(x)

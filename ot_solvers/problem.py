@@ -172,9 +172,7 @@ def entropic(reg, relative_to) -> Entropic:
             )
         return reg if relative_to is None else Entropic(reg.eps, relative_to)
     if isinstance(reg, bool) or not isinstance(reg, (int, float, np.integer, np.floating)):
-        raise TypeError(
-            f"reg={reg!r} must be a positive number or ots.Entropic(eps), not {type(reg).__name__}"
-        )
+        raise TypeError(f"reg={reg!r} must be a positive number or ots.Entropic(eps), not {type(reg).__name__}")
     if not (math.isfinite(reg) and reg > 0):
         raise ValueError(f"reg={reg!r} must be positive and finite")
     if relative_to not in (None, "mean", "max"):

@@ -189,9 +189,7 @@ class Solution:
     @cached_property
     def marginal_b(self) -> Any:
         """(m,) ``P'1``."""
-        return self._library.array(
-            (self._problem.mass * self._statistics.column_mass).reshape(self._shapes[1])
-        )
+        return self._library.array((self._problem.mass * self._statistics.column_mass).reshape(self._shapes[1]))
 
     @cached_property
     def marginal_error(self) -> float:
@@ -411,9 +409,7 @@ class Solution:
             stop = min(self.shape[0], start + step)
             end = at + int(np.searchsorted(rows[order[at:]], stop))
             # Only the span of rows that were drawn: sparse draws from a large plan stay cheap.
-            block = np.cumsum(
-                self._backend.plan_rows(self._plan, start, int(rows[order[end - 1]]) + 1), axis=1
-            )
+            block = np.cumsum(self._backend.plan_rows(self._plan, start, int(rows[order[end - 1]]) + 1), axis=1)
             for k in order[at:end]:
                 line = block[rows[k] - start]
                 columns[k] = min(np.searchsorted(line, uniforms[k] * line[-1], side="right"), m - 1)
@@ -468,9 +464,7 @@ class Solution:
         ]
         if self.method_reason:
             lines.append(f"                  {self.method_reason}")
-        lines.append(
-            "  more            .gap .bounds .potentials .plan .sparse_plan() .barycentric_map() .plot()"
-        )
+        lines.append("  more            .gap .bounds .potentials .plan .sparse_plan() .barycentric_map() .plot()")
         return "\n".join(lines)
 
 

@@ -53,8 +53,6 @@ def capability_table() -> dict[str, dict[str, frozenset[str]]]:
     """Primitives that run at full speed, by backend and geometry kind; derived from the backends."""
     order = {name: position for position, name in enumerate(PRIMITIVES)}
     return {
-        name: {
-            kind: frozenset(sorted(get(name).primitives(kind), key=order.__getitem__)) for kind in GEOMETRIES
-        }
+        name: {kind: frozenset(sorted(get(name).primitives(kind), key=order.__getitem__)) for kind in GEOMETRIES}
         for name in names()
     }

@@ -67,9 +67,7 @@ def run(args: argparse.Namespace) -> int:
             solution = transfer.palette_solution(first.palette, second.palette, options, screen, interruption)
             results[label], figures[label] = [], []
             for source, reference, inverse in ((first, second, False), (second, first, True)):
-                result = transfer.recoloured(
-                    solution, source, space, screen, smooth=args.smooth, inverse=inverse
-                )
+                result = transfer.recoloured(solution, source, space, screen, smooth=args.smooth, inverse=inverse)
                 results[label].append(result)
                 figures[label].append(transfer.transfer_figures(solution, source, reference, result))
             codes.append(exit_code(solution, interruption, screen, written=True))
@@ -156,8 +154,7 @@ def _side_by_side(
     for i, source in enumerate(sources):
         pictures = [source.picture, sources[1 - i].picture, *(pair[i] for pair in results.values())]
         distances = (
-            f"distance to the reference's colours: {_distances(pair[i])} Lab units"
-            for pair in figures.values()
+            f"distance to the reference's colours: {_distances(pair[i])} Lab units" for pair in figures.values()
         )
         top = head + i * row
         for k, (shown, words) in enumerate(zip(pictures, ("", "", *distances))):

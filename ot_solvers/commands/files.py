@@ -165,9 +165,7 @@ def _read_npz(path: Path, name: str, key: str | None) -> np.ndarray:
         if key is None:
             known = [alias for alias in ALIASES.get(name, ()) if alias in names]
             if len(names) > 1 and not known:
-                raise CommandError(
-                    f"{path} holds several arrays ({listed}): name the one for {name} with --key"
-                )
+                raise CommandError(f"{path} holds several arrays ({listed}): name the one for {name} with --key")
             key = names[0] if len(names) == 1 else known[0]
         try:
             return archive[key]
@@ -193,9 +191,7 @@ def _read_text(path: Path) -> np.ndarray:
     rows = [number for number, line in enumerate(lines) if _data(line)]
     if not rows:
         raise CommandError(f"{path} holds no numbers")
-    delimiter = _delimiter(
-        _data(lines[rows[-1]])
-    )  # the last line: the first may be a header with other signs
+    delimiter = _delimiter(_data(lines[rows[-1]]))  # the last line: the first may be a header with other signs
     if delimiter not in (None, ",") and "," in text and "." not in "".join(lines[row] for row in rows[1:]):
         lines = [line.replace(",", ".") for line in lines]
     if not any(_is_number(cell) for cell in _cells(lines[rows[0]], delimiter)):

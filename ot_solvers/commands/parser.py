@@ -38,9 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def command_line() -> argparse.ArgumentParser:
     """The parser of ``ot-solvers``."""
-    parser = _Parser(
-        prog="ot-solvers", description="Optimal transport from the command line.", allow_abbrev=False
-    )
+    parser = _Parser(prog="ot-solvers", description="Optimal transport from the command line.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"ot_solvers {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     _add_solve(commands)
@@ -110,9 +108,7 @@ def _add_solve(commands) -> None:
 
     output = solve.add_argument_group("output")
     output.add_argument("--out", metavar="FILE.npz", help="write potentials, figures and the plan here")
-    output.add_argument(
-        "--plan", choices=("sparse", "dense", "none"), help="the plan in --out (default: sparse)"
-    )
+    output.add_argument("--plan", choices=("sparse", "dense", "none"), help="the plan in --out (default: sparse)")
     output.add_argument("--plot", metavar="FILE.png", help="draw the plan and the convergence")
     _add_report(output)
 

@@ -69,9 +69,7 @@ def _plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     return u, v, origin, axes
 
 
-def _draw_points(
-    axes: Axes, solution: Solution, u: np.ndarray, v: np.ndarray, origin: np.ndarray, plane
-) -> None:
+def _draw_points(axes: Axes, solution: Solution, u: np.ndarray, v: np.ndarray, origin: np.ndarray, plane) -> None:
     n, m = len(u), len(v)
     if n * m <= MOST_PAIRS_FOR_LINES:
         plan = solution.sparse_plan(mass=0.99).tocoo()

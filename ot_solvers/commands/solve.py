@@ -70,9 +70,7 @@ class Watch:
         Appended to.
     """
 
-    def __init__(
-        self, bar: Bar, tol: float, interruption: Interruption, trace: list[tuple[int, float]]
-    ) -> None:
+    def __init__(self, bar: Bar, tol: float, interruption: Interruption, trace: list[tuple[int, float]]) -> None:
         self._bar = bar
         self._tol = tol
         self._interruption = interruption
@@ -85,9 +83,7 @@ class Watch:
             self._start = error
         self._trace.append((int(progress.iteration), error))
         with np.errstate(divide="ignore", invalid="ignore"):
-            magnitudes = (
-                f"{np.log10(error):.1f} -> {np.log10(self._tol):.1f}" if self._tol > 0 else f"{error:.1e}"
-            )
+            magnitudes = f"{np.log10(error):.1f} -> {np.log10(self._tol):.1f}" if self._tol > 0 else f"{error:.1e}"
         text = f"log10 error {magnitudes}, reg {float(progress.reg):.3g}, pass {progress.iteration}"
         self._bar(towards(self._tol, error, self._start or error), text)
         return self._interruption.requested

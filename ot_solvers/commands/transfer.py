@@ -113,9 +113,7 @@ def check_options(args: argparse.Namespace) -> None:
     if not (args.reg > 0 and np.isfinite(args.reg)):
         raise CommandError(f"--reg must be positive, got {args.reg:g}")
     if not args.unbalanced > 0:
-        raise CommandError(
-            f"--unbalanced must be positive (inf: keep all proportions), got {args.unbalanced:g}"
-        )
+        raise CommandError(f"--unbalanced must be positive (inf: keep all proportions), got {args.unbalanced:g}")
     if args.colours < 2:
         raise CommandError(f"--colours must be 2 or more, got {args.colours}")
 
@@ -224,9 +222,7 @@ def recoloured(
     return Picture(rgb, alpha)
 
 
-def transfer_figures(
-    solution: Solution, source: Coloured, reference: Coloured, result: Picture
-) -> dict[str, Any]:
+def transfer_figures(solution: Solution, source: Coloured, reference: Coloured, result: Picture) -> dict[str, Any]:
     """What is worth knowing about a transfer, by name; colour distances in Lab units."""
     before, wanted, after = (_moments(each) for each in (source.picture, reference.picture, result))
     height, width = source.picture.rgb.shape[:2]

@@ -74,9 +74,7 @@ class NumbaBackend(Backend):
         out = np.empty(n)
         h2 = h * LOG2E
         run(
-            lambda first, last: softmin_kernels.softmin_blocks(
-                rows, h2, LOG2E / eps, bounds, first, last, out
-            ),
+            lambda first, last: softmin_kernels.softmin_blocks(rows, h2, LOG2E / eps, bounds, first, last, out),
             bounds.size - 1,
         )
         out *= eps * LN2

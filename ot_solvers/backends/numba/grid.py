@@ -111,9 +111,7 @@ def _weighted_reduce(geometry, field, values, inv2):
         out, out_values = np.empty(view.shape), np.empty(data.shape)
         _by_slices(
             outer,
-            lambda lo, hi, v=view, d=data, k=c * inv2, o=out, w=out_values: axis_transport(
-                v, d, k, lo, hi, o, w
-            ),
+            lambda lo, hi, v=view, d=data, k=c * inv2, o=out, w=out_values: axis_transport(v, d, k, lo, hi, o, w),
         )
         field, values = out, out_values
     return field.reshape(-1), values.reshape(fields, -1)

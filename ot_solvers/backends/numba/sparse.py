@@ -50,9 +50,7 @@ def sweep(geometry, h, eps, a, penalty):
     h2 = h * LOG2E
     kind, rho = penalty.kind, penalty.rho
     run(
-        lambda lo, hi: sparse_sweep(
-            indptr, indices, C, h2, float(eps), a, kind, rho, bounds, lo, hi, f, masses
-        ),
+        lambda lo, hi: sparse_sweep(indptr, indices, C, h2, float(eps), a, kind, rho, bounds, lo, hi, f, masses),
         bounds.size - 1,
     )
     return f, masses.sum(0)
@@ -78,9 +76,7 @@ def plan_matrix(plan):
     data = np.empty(C.size)
     h2 = plan.h * LOG2E
     run(
-        lambda lo, hi: sparse_plan(
-            indptr, indices, C, plan.f, h2, LOG2E / plan.eps, plan.a, bounds, lo, hi, data
-        ),
+        lambda lo, hi: sparse_plan(indptr, indices, C, plan.f, h2, LOG2E / plan.eps, plan.a, bounds, lo, hi, data),
         bounds.size - 1,
     )
     return sparse.csr_array((data, indices, indptr), shape=plan.geometry.shape)
