@@ -53,15 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="besides ours only these contenders or libraries (patterns)",
     )
-    run.add_argument(
-        "--threads", type=_positive, default=_cpus(), help="for every library (default: %(default)s)"
-    )
+    run.add_argument("--threads", type=_positive, default=_cpus(), help="for every library (default: %(default)s)")
     run.add_argument("--repeat", type=_positive, help="interleaved rounds (default: the suite's)")
     run.add_argument("--max-seconds", type=float, help="limit of one run (default: the suite's)")
     run.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
-    run.add_argument(
-        "--resume", action="store_true", help="go on with --out; what it holds is not measured again"
-    )
+    run.add_argument("--resume", action="store_true", help="go on with --out; what it holds is not measured again")
     run.set_defaults(action=do_run)
 
     report = commands.add_parser("report", help="table and plot of a result file")

@@ -107,9 +107,7 @@ def _commit() -> str:
     root = Path(__file__).resolve().parent.parent
     try:
         commit = _git(root, "rev-parse", "--short=10", "HEAD")
-        changed = _git(
-            root, "status", "--porcelain", "--", "ot_solvers", "benchmarks/*.py", "benchmarks/**/*.py"
-        )
+        changed = _git(root, "status", "--porcelain", "--", "ot_solvers", "benchmarks/*.py", "benchmarks/**/*.py")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{commit} with changes" if changed else commit

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .summary import Row, Table, environments, spread, tables
 
-HEADINGS = ("contender", "", "median", "± IQR/2", "iter.", "error", "ours / this", "target")
+HEADINGS = ("contender", "", "median", "±", "iter.", "error", "ours / this", "target")
 
 
 def figure(value: float | None) -> str:
@@ -29,7 +29,7 @@ def cells(row: Row) -> list[str]:
         "–" if iterations is None else str(iterations),
         "–" if error is None else f"{error:.1e}",
         _ratio(row),
-        "–" if row.target is None else f"≤ {figure(row.target)}{_mark(row)}",
+        "–" if row.target is None else f"≤ {row.target:.2g}{_mark(row)}",
     ]
 
 
@@ -56,7 +56,7 @@ def remarks(row: Row) -> list[str]:
     found = [row.note] if row.note else []
     if row.status != "ready":
         found.append(f"{row.status}: {setup['message']}" if setup.get("message") else row.status)
-    if row.status == "not reached":
+    if row.status == "not reached" and "run" in setup:
         found.append(f"{setup['run']['seconds']:.1f} s")
     if setup.get("compile_seconds", 0) >= 0.05:
         found.append(f"compiled in {setup['compile_seconds']:.1f} s")
@@ -84,9 +84,9 @@ def markdown(records: list[dict]) -> str:
     parts += [f"- {e['moment']}: {environment_line(e)}" for e in environments(records)]
     parts += [
         "",
-        "Ratios are ratios of medians over interleaved rounds, with half the interquartile range of the",
-        "single ratios; below 1 means that `ot_solvers` is faster. Errors are marginal errors found by the",
-        "judge: both sides, 1-norm, float64 (for a time per iteration: after the iterations stated).",
+        "Medians over interleaved rounds; ± is half the interquartile range. Ratios are ratios of medians,",
+        "± that of the single ratios; below 1 means that `ot_solvers` is faster. Errors are marginal errors",
+        "found by the judge: both sides, 1-norm, float64 (of the short run, where times are per iteration).",
     ]
     for table in tables(records):
         headings = (*HEADINGS, "remarks")
@@ -103,7 +103,6 @@ def heading(table: Table) -> str:
 
 def show(records: list[dict], console) -> None:
     """Print all tables of a result file on a rich console, remarks below each."""
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table as Grid
 
@@ -112,7 +111,7 @@ def show(records: list[dict], console) -> None:
             title=escape(heading(table)),
             title_justify="left",
             title_style="bold",
-            box=SIMPLE_HEAD,
+            box=None,
             padding=(0, 1, 0, 0),
             pad_edge=False,
         )

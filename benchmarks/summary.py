@@ -56,6 +56,8 @@ class Row:
     @property
     def noisy(self) -> bool:
         """Whether the figure should not be quoted."""
+        if any(value <= 0 for value in self.values):  # a difference of two runs, all of it noise
+            return True
         spreads = [spread(self.values), self.ratio_spread]
         return any(s is not None and s > NOISY for s in spreads)
 

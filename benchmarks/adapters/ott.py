@@ -131,6 +131,4 @@ class PointCloud(Dense):
         from ott.geometry import pointcloud
 
         # The default cost is the squared Euclidean one, not halved: as ours.
-        return pointcloud.PointCloud(
-            x, y, epsilon=self.epsilon(), batch_size=self.options.get("batch_size", 256)
-        )
+        return pointcloud.PointCloud(x, y, epsilon=self.epsilon(), batch_size=self.options.get("batch_size", 256))

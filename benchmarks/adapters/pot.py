@@ -84,9 +84,7 @@ class Log(_Scaling):
     """``ot.bregman.sinkhorn_log`` on NumPy arrays."""
 
     def solve(self, a, b, C, stop, max_iter):
-        return self.ot.bregman.sinkhorn_log(
-            a, b, C, self.problem.eps, numItermax=max_iter, stopThr=stop, log=True
-        )
+        return self.ot.bregman.sinkhorn_log(a, b, C, self.problem.eps, numItermax=max_iter, stopThr=stop, log=True)
 
     def logarithms(self, log):
         return log["log_u"], log["log_v"]
@@ -126,7 +124,7 @@ class Stabilized(_Scaling):
 class EpsilonScaling(Stabilized):
     """``ot.bregman.sinkhorn_epsilon_scaling``, started at the largest cost instead of the default 1e4.
 
-    Iterations are outer ones (at least 36), each up to 100 stabilised iterations. The outer test compares
+    Iterations are outer ones (at least 35), each up to 100 stabilised iterations. The outer test compares
     the sum of both *squared* 2-norms with the same threshold that the inner one compares with a norm, and
     the last word is with the inner one.
     """

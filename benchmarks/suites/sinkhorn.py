@@ -56,9 +56,7 @@ DENSE = Case(
         *_against(
             "ours-stored-f64",
             Contender("pot-plain-f64", "pot:Plain", target=1 / 1.6, note="no exp; underflows at small ε"),
-            Contender(
-                "ott-kernel-f64", "ott:Dense", {"lse_mode": False}, note="no exp; underflows at small ε"
-            ),
+            Contender("ott-kernel-f64", "ott:Dense", {"lse_mode": False}, note="no exp; underflows at small ε"),
         ),
     ),
 )

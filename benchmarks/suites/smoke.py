@@ -39,9 +39,9 @@ SUITE = Suite(
         ),
         Case(
             "accuracy",
-            "time to marginal error 1e-5, n = m = 60",
+            "time to marginal error 1e-3, n = m = 60",
             POINTS,
-            ToAccuracy(tol=1e-5),
+            ToAccuracy(tol=1e-3),
             (
                 Contender("ours", "ours:Dense"),
                 Contender("ours-sample", "ours:Sample", versus="ours"),

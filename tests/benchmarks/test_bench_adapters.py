@@ -15,7 +15,7 @@ pytestmark = pytest.mark.peer
 # Half of the libraries stop on their own measure: asked for far more than what is then checked.
 TESTED = Setting(max_iter=5000, threshold=1e-9)
 TESTED_32 = Setting(max_iter=5000, threshold=1e-6)
-FIXED = Setting(max_iter=200)
+FIXED = Setting(max_iter=10)
 
 ENTROPIC = [
     ("pot:Plain", {}),
@@ -73,11 +73,13 @@ def test_known_solution(adapter, options, tmp_path):
     if "momentum" in options:  # reads errors that a fixed number of iterations does not compute
         settings.remove(FIXED)
     for (reply, answer), setting in zip(solve(adapter, options, problem, settings, tmp_path), settings):
-        assert_known_solution(problem, plan, answer, LOOSE.get(adapter, 1e-7))
         if setting is FIXED:
-            assert reply["iterations"] == FIXED.max_iter
+            minimum = 35 if adapter == "pot:EpsilonScaling" else 0
+            assert reply["iterations"] == max(FIXED.max_iter, minimum)
             assert reply["claim"] is None
-        elif load_adapter(adapter).knob != "iterations":
+            continue
+        assert_known_solution(problem, plan, answer, LOOSE.get(adapter, 1e-7))
+        if load_adapter(adapter).knob != "iterations":
             assert reply["claim"] is True
             assert 0 < reply["iterations"] < TESTED.max_iter
 

@@ -98,9 +98,7 @@ def test_vanishing_plan_misses_all_mass(two_points):
 
 
 def test_zero_weights_need_no_potential():
-    problem = Problem(
-        a=np.array([1.0, 0.0]), b=np.array([0.5, 0.5]), eps=1.0, max_cost=1.0, C=np.zeros((2, 2))
-    )
+    problem = Problem(a=np.array([1.0, 0.0]), b=np.array([0.5, 0.5]), eps=1.0, max_cost=1.0, C=np.zeros((2, 2)))
     verdict = judge_potentials(problem, [0.0, np.nan], [0.0, 0.0])
     assert verdict.marginal_error == 0
     assert verdict.objective == 0
