@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -138,6 +139,8 @@ def _repaired(problem: Problem, plan: GibbsPlan, statistics, backend):
     from scipy import sparse
     from scipy.optimize import linprog
 
+    solve_programme: Any = linprog  # its annotations know no sparse constraints
+
     a, b = problem.a, problem.b
     P = backend.plan_rows(plan, 0, n)
     C = np.asarray(plan.geometry.block(0, n))
@@ -158,7 +161,9 @@ def _repaired(problem: Problem, plan: GibbsPlan, statistics, backend):
         t = min(t, 1.0)
         target = np.concatenate([a - (1 - t) * P.sum(1), b - (1 - t) * P.sum(0)])
         unit = np.abs(target).max()
-        found = linprog(C[rows, columns], A_eq=constraints, b_eq=np.maximum(target, 0) / unit, method="highs")
+        found = solve_programme(
+            C[rows, columns], A_eq=constraints, b_eq=np.maximum(target, 0) / unit, method="highs"
+        )
         if found.status == 0:
             Q = (1 - t) * P
             Q[rows, columns] += unit * found.x

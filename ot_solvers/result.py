@@ -366,6 +366,7 @@ class Solution:
         if new.shape[1] != targets.shape[1]:
             raise ValueError(f"{argument} has {new.shape[1]} coordinates; the samples have {known.shape[1]}")
         plan = self._plan.T if inverse else self._plan
+        assert isinstance(plan.geometry, PointCloud | Grid)  # it has points
         cost = plan.geometry.cost
         cost.check(new, argument)
         cloud = PointCloud(new.astype(targets.dtype, copy=False), np.asarray(targets), cost)

@@ -47,7 +47,7 @@ class CostStatistics(NamedTuple):
     minimum: float
     maximum: float
     mean: float
-    count: int
+    pairs: int
 
 
 class PlanStatistics(NamedTuple):
@@ -212,7 +212,7 @@ class Backend:
         self._warn("cost_gradient", plan.geometry)
         return blockwise.cost_gradient(plan)
 
-    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter):
+    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter, accelerate):
         """Run the whole iteration inside one kernel, or None where this backend has no such kernel."""
         return
 

@@ -90,8 +90,9 @@ class _Run:
 
     #: An accelerated point may be this much worse than the last accepted one before it is taken back.
     SLACK = 1.5
-    #: Sweeps that one kernel call may run on a small problem before the general loop takes over.
-    SMALL_SWEEPS = 200
+    #: Sweeps at the target that one kernel call may run on a small problem (milliseconds) before the general
+    #: loop takes over.
+    SMALL_SWEEPS = 1000
 
     def __init__(self, options: Sinkhorn, problem: Problem, backend, control: Control):
         self.options = options
@@ -176,10 +177,15 @@ class _Run:
                     break
             else:
                 self.finish(float(levels[-1]))
-        f, g = self.monitor.best_pair
-        f, g = self.complete(f, g)
+        f, g = self.complete(*self.best())
         status, error = self.honest(f, g)
         return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, self.options.name)
+
+    def best(self):
+        """The iterate with the smallest error so far."""
+        pair = self.monitor.best_pair
+        assert pair is not None  # every way out of the loop has recorded one
+        return pair
 
     def small(self, levels) -> bool:
         """Whole solve in one kernel where the backend has it; True if that was all."""
@@ -187,7 +193,10 @@ class _Run:
         if options.kernel != "auto" or self.control.callback is not None or self.precision != "float64":
             return False
         problem = self.problem
-        sweeps = min(self.SMALL_SWEEPS, self.monitor.max_iter)
+        if options.acceleration == "relaxation":
+            return False
+        on_levels = options.sweeps_per_level * (len(levels) - 1)
+        sweeps = min(self.SMALL_SWEEPS + on_levels, self.monitor.max_iter)
         found = self.backend.solve_small(
             problem.geometry,
             problem.a,
@@ -199,6 +208,7 @@ class _Run:
             self.control.tol * self.unit,
             options.sweeps_per_level,
             sweeps,
+            options.acceleration == "anderson",
         )
         if found is None:
             return False
@@ -214,7 +224,7 @@ class _Run:
             monitor.best, monitor.best_pair = float(errors[-1]) / self.unit, (self.f, self.g)
             self.status = Status.MAX_ITER
             return True
-        error = float(errors[-1]) / self.unit
+        error = float(errors[on_levels:].min()) / self.unit
         monitor.best, monitor.best_pair = error, (self.f, self.g)
         if error <= self.control.tol:
             self.status = Status.CONVERGED
@@ -241,7 +251,7 @@ class _Run:
         if self.precision == "float32" and self.control.tol >= self.floor and self.status in ended:
             self.precision = "float64"
             self.stored = None
-            self.f, self.g = self.monitor.best_pair
+            self.f, self.g = self.best()
             self.monitor.restart()
             self.monitor.reach = self.noise(eps)
             self.iterate(eps)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...coupling import GibbsPlan
 from ...geometry import DenseGeometry, Grid, PointCloud, SparseGeometry
 from ..base import Backend, CostStatistics, PlanStatistics
 from . import grid as grid_primitives
@@ -279,7 +281,7 @@ class NumbaBackend(Backend):
         )
         return plan.geometry.cost.pullback(x.astype(np.float64), out)
 
-    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter):
+    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter, accelerate):
         n, m = geometry.shape
         if n * m > SMALL_PAIRS or isinstance(geometry, Grid | SparseGeometry):
             return None
@@ -293,8 +295,9 @@ class NumbaBackend(Backend):
         if shift and not pa.hard:
             return None  # the prox of a soft side is not invariant under shifts
         iterations, level = small_kernels.solve_small(
-            C, a, b, f, g, levels, sweeps, log_mass, pa.kind, pa.rho, pb.kind, pb.rho, tol, max_iter, errors
-        )
+            C, a, b, f, g, levels, sweeps, log_mass, pa.kind, pa.rho, pb.kind, pb.rho, tol, max_iter, accelerate,
+            errors,
+        )  # fmt: skip
         return f + shift, g, iterations, level, errors[:iterations]
 
 
@@ -306,6 +309,7 @@ class StoredKernel:
 
     def __init__(self, plan, precision):
         source = _PlanSource.of(plan)
+        assert source is not None  # dense
         n, m = plan.geometry.shape
         self.f0, self.g0, self.eps = plan.f, plan.g, plan.eps
         self.log_mass = plan.log_mass
@@ -344,13 +348,18 @@ class StoredKernel:
         return new_f, v * (sums[0] if len(sums) == 1 else sums.sum(0))
 
 
-class _PlanSource:
+class _PlanSource(NamedTuple):
     """What plan kernels read: rows, potentials counted from the shift of the costs, base-2 exponents."""
 
-    __slots__ = ("bounds", "f", "h2", "inv2", "rows", "shift")
+    rows: Any
+    shift: float
+    f: np.ndarray
+    h2: np.ndarray
+    inv2: float
+    bounds: np.ndarray
 
     @classmethod
-    def of(cls, plan):
+    def of(cls, plan: GibbsPlan) -> _PlanSource | None:
         geometry = plan.geometry
         if isinstance(geometry, Grid):
             # Entries of the plan, not sums over it: the points of the grid as a cloud.
@@ -358,13 +367,7 @@ class _PlanSource:
         rows, shift = row_source(geometry, "float64")
         if rows is None:
             return None
-        self = cls()
-        self.rows, self.shift = rows, shift
-        self.inv2 = LOG2E / plan.eps
-        self.f = plan.f - shift
-        self.h2 = plan.h * LOG2E
-        self.bounds = block_bounds(*geometry.shape)
-        return self
+        return cls(rows, shift, plan.f - shift, plan.h * LOG2E, LOG2E / plan.eps, block_bounds(*geometry.shape))
 
 
 def _grid_cloud(grid):

@@ -21,7 +21,6 @@ PRIMITIVES = frozenset(
         "rounded_objective",
         "plan_rows",
         "sparsify",
-        "solve_small",
     }
 )
 

@@ -8,6 +8,8 @@ contains ``ninf``/``nnan``: guards on infinities must mean what they say.
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import njit
 
 EXACT = {"contract"}
@@ -18,4 +20,4 @@ kernel = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 #: The same for loops whose rounding matters.
 exact_kernel = njit(nogil=True, cache=True, fastmath=EXACT, error_model="numpy")
 #: Options of ``@overload`` helpers that must keep exact rounding inside fast kernels.
-EXACT_HELPER = {"fastmath": EXACT, "error_model": "numpy"}
+EXACT_HELPER: Any = {"fastmath": EXACT, "error_model": "numpy"}

@@ -1,4 +1,4 @@
-"""A whole small problem in one kernel: eps-scaling, log-domain sweeps, stopping test."""
+"""A whole small problem in one kernel: eps-scaling, log-domain sweeps, acceleration, stopping test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,71 @@ from .policy import kernel
 from .sweep import prox
 from .vector_math import LN2, LOG2E, exp2
 
+#: Memory of the acceleration, and its ridge: see `ot_solvers.solvers.acceleration.Anderson`.
+MEMORY = 6
+RIDGE = 1e-10
+
 
 @kernel
-def solve_small(C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, rho_b, tol, max_iter, errors):
-    """Annealed Sinkhorn on a dense float64 problem; potentials in place.
+def residual_of(kind, rho, mass, weight, potential):
+    """One point's distance to optimality, as `ot_solvers.penalties` defines it."""
+    if kind == 1:
+        return abs(mass - weight * math.exp(-potential / rho))
+    if kind == 2 and potential >= rho * (1.0 - 1e-12):
+        return max(mass - weight, 0.0)
+    if kind == 2 and potential <= -rho * (1.0 - 1e-12):
+        return max(weight - mass, 0.0)
+    return abs(mass - weight)
+
+
+@kernel
+def solve_spd(A, x, size):
+    """Solve ``A x = b`` in place (b in x) for a small symmetric positive definite matrix, by Cholesky."""
+    for j in range(size):
+        for k in range(j):
+            A[j, j] -= A[j, k] * A[j, k]
+        A[j, j] = math.sqrt(A[j, j])
+        for i in range(j + 1, size):
+            for k in range(j):
+                A[i, j] -= A[i, k] * A[j, k]
+            A[i, j] /= A[j, j]
+    for i in range(size):
+        for k in range(i):
+            x[i] -= A[i, k] * x[k]
+        x[i] /= A[i, i]
+    for i in range(size - 1, -1, -1):
+        for k in range(i + 1, size):
+            x[i] -= A[k, i] * x[k]
+        x[i] /= A[i, i]
+
+
+@kernel
+def extrapolate(g, residual, residual_steps, image_steps, held):
+    """Subtract from `g` (the plain image) what the least-squares combination of past steps predicts."""
+    gram = np.empty((held, held))
+    x = np.empty(held)
+    for p in range(held):
+        for q in range(p + 1):
+            total = 0.0
+            for j in range(g.size):
+                total += residual_steps[p, j] * residual_steps[q, j]
+            gram[p, q] = total
+        gram[p, p] += RIDGE
+        total = 0.0
+        for j in range(g.size):
+            total += residual_steps[p, j] * residual[j]
+        x[p] = total
+    solve_spd(gram, x, held)
+    for p in range(held):
+        for j in range(g.size):
+            g[j] -= x[p] * image_steps[p, j]
+
+
+@kernel
+def solve_small(
+    C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, rho_b, tol, max_iter, accelerate, errors
+):
+    """Annealed, accelerated Sinkhorn on a dense float64 problem; potentials in place.
 
     Parameters
     ----------
@@ -23,6 +84,8 @@ def solve_small(C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, 
     levels : (L,) decreasing eps, the last one the target
     sweeps : int
         Sweeps on each level but the last.
+    accelerate : bool
+        Alternating Anderson steps on the last level, safeguarded as in the general loop.
     errors : (max_iter,) array
         Marginal error after each sweep, overwritten.
 
@@ -38,6 +101,20 @@ def solve_small(C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, 
     masses = np.empty(m)
     row = np.empty(m)
     column = np.empty(n)
+    image = np.empty(m)
+    residual = np.empty(m)
+    last_image = np.empty(m)
+    last_residual = np.empty(m)
+    residual_steps = np.empty((MEMORY, m))
+    image_steps = np.empty((MEMORY, m))
+    best_f = np.empty(n)
+    best_g = np.empty(m)
+    best = math.inf
+    held = 0
+    slot = 0
+    steps = 0
+    accepted = math.inf
+    guarded = False
     for j in range(m):
         log_b[j] = math.log(b[j]) + log_mass if b[j] > 0.0 else -math.inf
     iteration = 0
@@ -46,7 +123,7 @@ def solve_small(C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, 
         inv2 = LOG2E / eps
         final = level == levels.size - 1
         on_level = 0
-        while iteration < max_iter and (final or on_level < sweeps):
+        while final or on_level < sweeps:
             for j in range(m):
                 h2[j] = log_b[j] * LOG2E + g[j] * inv2
                 masses[j] = 0.0
@@ -69,22 +146,35 @@ def solve_small(C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, 
                     masses[j] += weight * row[j]
             error = 0.0
             for j in range(m):
-                if kind_b == 1:
-                    error += abs(masses[j] - b[j] * math.exp(-g[j] / rho_b))
-                elif kind_b == 2 and g[j] >= rho_b * (1.0 - 1e-12):
-                    error += max(masses[j] - b[j], 0.0)
-                elif kind_b == 2 and g[j] <= -rho_b * (1.0 - 1e-12):
-                    error += max(b[j] - masses[j], 0.0)
-                else:
-                    error += abs(masses[j] - b[j])
+                if b[j] > 0.0:
+                    error += residual_of(kind_b, rho_b, masses[j], b[j], g[j])
             errors[iteration] = error
             iteration += 1
             on_level += 1
-            if final and error <= tol:
-                return iteration, level
+            if final:
+                if error <= tol:
+                    return iteration, level
+                if error < best:
+                    best = error
+                    best_f[:] = f
+                    best_g[:] = g
             if iteration == max_iter:
+                if final:
+                    f[:] = best_f
+                    g[:] = best_g
                 return iteration, level
+            if guarded and not error <= 1.5 * accepted:
+                # The extrapolation overshot: back to the plain image it started from.
+                g[:] = last_image
+                held = 0
+                slot = 0
+                steps = 0
+                guarded = False
+                accepted = math.inf
+                continue
             for j in range(m):
+                image[j] = g[j]
+                residual[j] = 0.0
                 if not b[j] > 0.0:
                     continue
                 if masses[j] > 1e-50 * b[j]:
@@ -101,5 +191,34 @@ def solve_small(C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, 
                     for i in range(n):
                         total += exp2(column[i] - top)
                     s = -eps * LN2 * (top + math.log2(total))
-                g[j] = prox(kind_b, rho_b, s, eps)
+                image[j] = prox(kind_b, rho_b, s, eps)
+                residual[j] = (image[j] - g[j]) * math.sqrt(b[j])
+            g[:] = image
+            if not (final and accelerate):
+                continue
+            if steps > 0:
+                size = 0.0
+                for j in range(m):
+                    size += (residual[j] - last_residual[j]) ** 2
+                size = math.sqrt(size)
+                if size > 0.0:
+                    for j in range(m):
+                        residual_steps[slot, j] = (residual[j] - last_residual[j]) / size
+                        image_steps[slot, j] = (image[j] - last_image[j]) / size
+                    slot = (slot + 1) % MEMORY
+                    held = min(held + 1, MEMORY)
+            steps += 1
+            last_image[:] = image
+            last_residual[:] = residual
+            accepted = error
+            guarded = True
+            if held > 0 and steps % 2 == 0:
+                extrapolate(g, residual, residual_steps, image_steps, held)
+                finite = True
+                for j in range(m):
+                    finite = finite and abs(g[j]) < math.inf
+                if not finite:
+                    g[:] = image
+                    held = 0
+                    slot = 0
     return iteration, levels.size - 1

@@ -20,14 +20,19 @@ Base 2 because ``2**t`` needs no two-constant range reduction: callers scale the
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import overload
 
 from .policy import EXACT_HELPER
+
+# Its annotations describe the definition (with the typing context), not the call inside a kernel.
+intrinsic: Any = _intrinsic
 
 LOG2E = math.log2(math.e)
 LN2 = math.log(2.0)
