@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +25,6 @@ def solution_figure(
     solution: Solution,
     x: np.ndarray | None,
     y: np.ndarray | None,
-    trace: Sequence[tuple[int, float]],
     tol: float,
 ) -> Figure:
     """The plan on the left, the convergence on the right.
@@ -36,8 +34,8 @@ def solution_figure(
     solution : Solution, shape (n, m)
     x, y : (n, d) and (m, d) arrays, optional
         Points; beyond two dimensions their principal plane is drawn. Without points: the plan as a matrix.
-    trace : sequence of (iteration, marginal error)
     tol : float
+        Drawn across the convergence.
 
     Returns
     -------
@@ -49,7 +47,7 @@ def solution_figure(
         _draw_matrix(left, solution)
     else:
         _draw_points(left, solution, *_plane(x, y))
-    _draw_convergence(right, trace, tol)
+    _draw_convergence(right, solution, tol)
     return figure
 
 
@@ -93,7 +91,7 @@ def _draw_points(axes: Axes, solution: Solution, u: np.ndarray, v: np.ndarray, o
         shown = points[:: -(-len(points) // MOST_MARKERS)]
         size = float(np.clip(3000 / len(shown), 2, 30))
         axes.scatter(shown[:, 0], shown[:, 1], s=size, color=colour, label=label, zorder=2, linewidths=0)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, markerscale=(30 / size) ** 0.5)
     axes.set_title(title)
     if plane.shape[0] == 1:
         axes.set_yticks([])
@@ -120,10 +118,18 @@ def _draw_matrix(axes: Axes, solution: Solution) -> None:
     axes.set(title="plan", xlabel="column", ylabel="row")
 
 
-def _draw_convergence(axes: Axes, trace: Sequence[tuple[int, float]], tol: float) -> None:
-    shown = np.array([(step, error) for step, error in trace if np.isfinite(error) and error > 0])
+def _draw_convergence(axes: Axes, solution: Solution, tol: float) -> None:
+    steps = [(each.iteration, each.marginal_error, each.reg) for each in solution.history]
+    shown = np.array([step for step in steps if np.isfinite(step[1]) and step[1] > 0]).reshape(-1, 3)
+    final = shown[:, 2] <= solution.reg * (1 + 1e-9)
+    for part, colour, style, label in (
+        (~final, LINK, ".", "larger reg, on the way"),
+        (final, SOURCE, ".-" if final.sum() < 60 else "-", "reg as asked for"),
+    ):
+        if part.any():
+            axes.semilogy(*shown[part, :2].T, style, color=colour, label=label)
     if shown.size:
-        axes.semilogy(*shown.T, color=SOURCE, marker="." if len(shown) < 60 else None)
+        axes.legend(frameon=False)
     if tol > 0:
         axes.axhline(tol, color=LINK, linestyle="--", linewidth=1)
         axes.annotate("tol", (0.01, tol), xycoords=("axes fraction", "data"), va="bottom", color=LINK)

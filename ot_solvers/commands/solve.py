@@ -36,11 +36,10 @@ def run(args: argparse.Namespace) -> int:
     screen = console(quiet=args.quiet or args.json)
     out, plot = _outputs(args)
     arrays = _inputs(args)
-    trace: list[tuple[int, float]] = []
     with threads(args.threads), Interruption() as interruption:
         target = args.tol if args.tol is not None else _default_tol(arrays)
         with screen.progress("solve") as bar, passed_on_warnings(screen), library_errors():
-            watch = Watch(bar, target, interruption, trace)
+            watch = Watch(bar, target, interruption)
             solution = _solve(args, arrays, watch)
     with threads(args.threads), library_errors():
         # From here on Ctrl-C aborts at once: what is left is short, and the files appear whole or not at all.
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         if plot is not None:
             from ot_solvers.commands.plots import solution_figure
 
-            picture = solution_figure(solution, arrays.get("x"), arrays.get("y"), trace, target)
+            picture = solution_figure(solution, arrays.get("x"), arrays.get("y"), target)
             with whole_file(plot) as stream:
                 picture.savefig(stream, format=plot.suffix[1:].lower(), dpi=150)
     _report(args, screen, figures, arrays, (out, plot))
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Watch:
-    """The callback of a solve: draws the progress, keeps the trace and passes Ctrl-C on.
+    """The callback of a solve: draws the progress and passes Ctrl-C on.
 
     Parameters
     ----------
@@ -66,26 +65,24 @@ class Watch:
     tol : float
         Marginal error at which the bar is full.
     interruption : Interruption
-    trace : list of (iteration, marginal error)
-        Appended to.
     """
 
-    def __init__(self, bar: Bar, tol: float, interruption: Interruption, trace: list[tuple[int, float]]) -> None:
+    def __init__(self, bar: Bar, tol: float, interruption: Interruption) -> None:
         self._bar = bar
         self._tol = tol
         self._interruption = interruption
-        self._trace = trace
-        self._start: float | None = None
+        self._start = 0.0
+        self._reg: float | None = None
 
     def __call__(self, progress: Progress) -> bool:
         error = float(progress.marginal_error)
-        if self._start is None and np.isfinite(error) and error > 0:
-            self._start = error
-        self._trace.append((int(progress.iteration), error))
+        if progress.reg != self._reg:
+            # While reg is scaled down, errors of earlier levels say nothing about this one.
+            self._reg, self._start = progress.reg, error
         with np.errstate(divide="ignore", invalid="ignore"):
             magnitudes = f"{np.log10(error):.1f} -> {np.log10(self._tol):.1f}" if self._tol > 0 else f"{error:.1e}"
         text = f"log10 error {magnitudes}, reg {float(progress.reg):.3g}, pass {progress.iteration}"
-        self._bar(towards(self._tol, error, self._start or error), text)
+        self._bar(towards(self._tol, error, self._start), text)
         return self._interruption.requested
 
 

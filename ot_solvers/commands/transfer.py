@@ -158,7 +158,7 @@ def palette_solution(
             backend=args.backend,
             tol=args.tol,
             max_iter=args.max_iter,
-            callback=Watch(bar, args.tol, interruption, []),
+            callback=Watch(bar, args.tol, interruption),
             on_failure="ignore",
         )
 

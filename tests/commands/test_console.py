@@ -24,9 +24,7 @@ KINDS = [Console, pytest.param(RichConsole, marks=pytest.mark.skipif(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_table_goes_to_stdout(kind):
     out, err = io.StringIO(), io.StringIO()
-    kind(out=out, err=err).table(
-        "Title", [("name [bold]", "1.5"), ("longer name", "2")], ("what", "how much")
-    )
+    kind(out=out, err=err).table("Title", [("name [bold]", "1.5"), ("longer name", "2")], ("what", "how much"))
     text = out.getvalue()
     for word in ("Title", "name [bold]", "1.5", "longer name", "how much"):
         assert word in text

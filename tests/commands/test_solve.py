@@ -31,9 +31,13 @@ POTENTIALS = {"f", "g", "reg"}
 CSR = {"data", "indices", "indptr", "shape", "format"}
 
 
+# Without a callback small problems may run in one kernel, and stop at another pass.
+WATCHED = {"callback": lambda progress: False}
+
+
 @pytest.fixture
 def expected(points):
-    return ots.solve_sample(points["x"], points["y"], reg=0.1)
+    return ots.solve_sample(points["x"], points["y"], reg=0.1, **WATCHED)
 
 
 def write_as(kind, path, array):
@@ -62,7 +66,7 @@ def test_one_npz_for_everything(tmp_path, run, points):
     np.savez(tmp_path / "all.npz", **points)
     file = tmp_path / "all.npz"
     outcome = run("solve", file, file, "--a", file, "--b", file, "--reg", 0.1, "--json")
-    expected = ots.solve_sample(*(points[name] for name in "xyab"), reg=0.1)
+    expected = ots.solve_sample(*(points[name] for name in "xyab"), reg=0.1, **WATCHED)
     assert outcome.figures["value"] == pytest.approx(float(expected.value), rel=1e-9)
 
 
@@ -124,7 +128,7 @@ def test_options_reach_the_library(folder, run, points):
     }.items():
         outcome = run("solve", *files, *weights, *options, "--json")
         assert outcome.code == 0, options
-        solution = ots.solve_sample(x, y, a, b, **call)
+        solution = ots.solve_sample(x, y, a, b, **call, **WATCHED)
         assert outcome.figures["value"] == pytest.approx(float(solution.value), rel=1e-9), options
         assert outcome.figures["n_iter"] == solution.n_iter, options
 
@@ -135,7 +139,8 @@ def test_cost_matrices_may_forbid_pairs(folder, run):
     np.save(folder / "C.npy", cost)
     outcome = run("solve", "--cost-matrix", folder / "C.npy", "--reg", 0.1, "--json")
     assert outcome.code == 0
-    assert outcome.figures["value"] == pytest.approx(float(ots.solve(cost, reg=0.1).value), rel=1e-9)
+    expected = ots.solve(cost, reg=0.1, **WATCHED)
+    assert outcome.figures["value"] == pytest.approx(float(expected.value), rel=1e-9)
     assert outcome.figures["shapes"] == [[40, 30]]
 
 
@@ -157,16 +162,12 @@ def test_the_summary_has_what_one_wants_to_know(folder, run):
 
 
 def test_quiet_means_quiet(folder, run):
-    outcome = run(
-        "solve", folder / "x.npy", folder / "y.npy", "--reg", 0.1, "--quiet", "--out", folder / "p.npz"
-    )
+    outcome = run("solve", folder / "x.npy", folder / "y.npy", "--reg", 0.1, "--quiet", "--out", folder / "p.npz")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
 def test_json_is_all_there_is_on_stdout(folder, run):
-    outcome = run(
-        "solve", folder / "x.npy", folder / "y.npy", "--reg", 0.1, "--json", "--out", folder / "p.npz"
-    )
+    outcome = run("solve", folder / "x.npy", folder / "y.npy", "--reg", 0.1, "--json", "--out", folder / "p.npz")
     assert set(outcome.figures) == FIGURES | {"seconds", "shapes", "out", "plot"}
     assert outcome.figures["out"] == str(folder / "p.npz")
 
@@ -318,11 +319,11 @@ def interrupting(times, after=2):
     return Interrupting
 
 
-HARD = ("--reg", "1e-4", "--tol", "1e-12", "--max-iter", "100000", "--method", "sinkhorn")
+HARD = ("--reg", "1e-3", "--tol", "1e-12", "--max-iter", "100000000", "--method", "sinkhorn")
 
 
 def test_the_first_ctrl_c_keeps_the_answer(folder, run, monkeypatch):
-    monkeypatch.setattr(module, "Watch", interrupting(1))
+    monkeypatch.setattr(module, "Watch", interrupting(1, after=60))
     out = folder / "plan.npz"
     before = signal.getsignal(signal.SIGINT)
     outcome = run("solve", folder / "x.npy", folder / "y.npy", *HARD, "--out", out)
@@ -333,6 +334,17 @@ def test_the_first_ctrl_c_keeps_the_answer(folder, run, monkeypatch):
     with np.load(out) as content:
         assert np.isfinite(content["f"]).all()
         assert 1e-12 < content["marginal_error"] < 2
+
+
+@pytest.mark.xfail(
+    reason="a solve stopped while reg is scaled down is returned with the potentials of a larger reg"
+)
+def test_an_early_ctrl_c_keeps_a_sensible_answer(folder, run, monkeypatch):
+    monkeypatch.setattr(module, "Watch", interrupting(1, after=2))
+    outcome = run("solve", folder / "x.npy", folder / "y.npy", *HARD, "--json")
+    assert outcome.code == 130
+    assert 1e-12 < outcome.figures["marginal_error"] < 4
+    assert outcome.figures["gap"] >= 0
 
 
 def test_the_second_ctrl_c_aborts(folder, run, monkeypatch):
@@ -348,11 +360,14 @@ def test_the_second_ctrl_c_aborts(folder, run, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
 def test_ctrl_c_on_a_terminal(folder):
     """The whole program: a live bar on the terminal, then Ctrl-C while it runs."""
+    rng = np.random.default_rng(0)
+    for name in "xy":
+        np.save(folder / f"{name}.npy", rng.random((1500, 5)))  # large enough to run until it is stopped
     ours, theirs = os.openpty()
     out = folder / "plan.npz"
-    command = [sys.executable, "-m", "ot_solvers", "solve", "x.npy", "y.npy", *HARD, "--out", "plan.npz"]
-    command[command.index("100000")] = "100000000"
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    arguments = ["solve", folder / "x.npy", folder / "y.npy", *HARD, "--out", out]
+    command = [sys.executable, "-m", "ot_solvers", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True)
     os.close(theirs)
     shown = b""
     while b"log10 error" not in shown:
