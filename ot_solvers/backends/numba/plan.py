@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .policy import kernel
-from .rows import TILE, cost_tile, derivative, shape, touch
+from .rows import cost_buffer, cost_tile, derivative, open_row, shape, tile_size, touch
 from .vector_math import LN2, bits, exp2, log2
 
 
@@ -28,12 +28,14 @@ def transport_blocks(rows, f, h2, inv2, a, v, bounds, first, last, out):
     """``out[i, k] = sum_j P_ij v[k, j]`` for the rows of blocks ``first:last``; `v` is (k, m)."""
     n, m = shape(rows)
     width = v.shape[0]
-    costs = np.empty(TILE)
-    p = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    p = np.empty(tile)
     for i in range(bounds[first], bounds[last]):
+        open_row(rows, i, bounds[first], bounds[last], costs)
         out[i] = 0.0
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             touch(rows, min(i + 1, n - 1), start, stop)
             plan_tile(rows, i, start, stop, f, h2, inv2, a[i], costs, p)
             for k in range(width):
@@ -48,16 +50,18 @@ def transport_blocks(rows, f, h2, inv2, a, v, bounds, first, last, out):
 def plan_statistics_blocks(rows, f, h2, inv2, shift, a, bounds, first, last, row_mass, row_cost, column_mass):
     """Both marginals and row costs; column masses of each block apart."""
     n, m = shape(rows)
-    costs = np.empty(TILE)
-    p = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    p = np.empty(tile)
     for block in range(first, last):
         masses = column_mass[block]
         masses[:] = 0.0
         for i in range(bounds[block], bounds[block + 1]):
+            open_row(rows, i, bounds[block], bounds[block + 1], costs)
             mass = 0.0
             cost = 0.0
-            for start in range(0, m, TILE):
-                stop = min(m, start + TILE)
+            for start in range(0, m, tile):
+                stop = min(m, start + tile)
                 touch(rows, min(i + 1, n - 1), start, stop)
                 c = plan_tile(rows, i, start, stop, f, h2, inv2, a[i], costs, p)
                 columns = masses[start:stop]
@@ -78,14 +82,16 @@ def plan_statistics_blocks(rows, f, h2, inv2, shift, a, bounds, first, last, row
 def rounded_objective_blocks(rows, f, h2, inv2, shift, a, b, x, y, u, v, bounds, first, last, out):
     """(linear cost, entropy) of ``diag(x) P diag(y) + u v'`` per block, into ``out[block]``."""
     n, m = shape(rows)
-    costs = np.empty(TILE)
-    p = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    p = np.empty(tile)
     for block in range(first, last):
         linear = 0.0
         entropy = 0.0
         for i in range(bounds[block], bounds[block + 1]):
-            for start in range(0, m, TILE):
-                stop = min(m, start + TILE)
+            open_row(rows, i, bounds[block], bounds[block + 1], costs)
+            for start in range(0, m, tile):
+                stop = min(m, start + tile)
                 touch(rows, min(i + 1, n - 1), start, stop)
                 c = plan_tile(rows, i, start, stop, f, h2, inv2, a[i], costs, p)
                 part = 0.0
@@ -106,10 +112,12 @@ def rounded_objective_blocks(rows, f, h2, inv2, shift, a, b, x, y, u, v, bounds,
 def plan_rows_block(rows, f, h2, inv2, a, start_row, stop_row, out):
     """Dense rows ``start_row:stop_row`` of the plan."""
     m = shape(rows)[1]
-    costs = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
     for i in range(start_row, stop_row):
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        open_row(rows, i, start_row, stop_row, costs)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             plan_tile(rows, i, start, stop, f, h2, inv2, a[i], costs, out[i - start_row, start:stop])
 
 
@@ -118,12 +126,14 @@ def cost_gradient_blocks(rows, f, h2, inv2, a, bounds, first, last, out):
     """``out[i, k] = sum_j P_ij d c(x_i, y_j) / d x_ik`` in prepared coordinates (point clouds only)."""
     n, m = shape(rows)
     d = rows.x.shape[0]
-    costs = np.empty(TILE)
-    p = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    p = np.empty(tile)
     for i in range(bounds[first], bounds[last]):
+        open_row(rows, i, bounds[first], bounds[last], costs)
         out[i] = 0.0
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             c = plan_tile(rows, i, start, stop, f, h2, inv2, a[i], costs, p)
             for k in range(d):
                 u = rows.x[k, i]
@@ -151,8 +161,9 @@ def row_threshold(rows, i, f, h2, inv2, dropped, costs, p, histogram):
     histogram[:] = 0.0
     mass = 0.0
     top = 0.0
-    for start in range(0, m, TILE):
-        stop = min(m, start + TILE)
+    tile = tile_size(rows)
+    for start in range(0, m, tile):
+        stop = min(m, start + tile)
         plan_tile(rows, i, start, stop, f, h2, inv2, 1.0, costs, p)
         for j in range(stop - start):
             mass += p[j]
@@ -175,10 +186,12 @@ def row_threshold(rows, i, f, h2, inv2, dropped, costs, p, histogram):
 def sparsify_count(rows, f, h2, inv2, a, dropped, bounds, first, last, thresholds, counts):
     """Threshold bin and number of kept entries of every row of blocks ``first:last``."""
     m = shape(rows)[1]
-    costs = np.empty(TILE)
-    p = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    p = np.empty(tile)
     histogram = np.empty(4096)
     for i in range(bounds[first], bounds[last]):
+        open_row(rows, i, bounds[first], bounds[last], costs)
         if not a[i] > 0.0:
             thresholds[i] = histogram.size
             counts[i] = 0
@@ -186,8 +199,8 @@ def sparsify_count(rows, f, h2, inv2, a, dropped, bounds, first, last, threshold
         k = row_threshold(rows, i, f, h2, inv2, dropped, costs, p, histogram)
         thresholds[i] = k
         number = 0
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             plan_tile(rows, i, start, stop, f, h2, inv2, 1.0, costs, p)
             for j in range(stop - start):
                 if p[j] > 0.0 and _bin(p[j], histogram.size) >= k:
@@ -199,15 +212,17 @@ def sparsify_count(rows, f, h2, inv2, a, dropped, bounds, first, last, threshold
 def sparsify_fill(rows, f, h2, inv2, a, thresholds, indptr, bounds, first, last, indices, data):
     """Write the entries that `sparsify_count` decided to keep."""
     m = shape(rows)[1]
-    costs = np.empty(TILE)
-    p = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    p = np.empty(tile)
     for i in range(bounds[first], bounds[last]):
+        open_row(rows, i, bounds[first], bounds[last], costs)
         at = indptr[i]
         end = indptr[i + 1]
         if at == end:
             continue
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             plan_tile(rows, i, start, stop, f, h2, inv2, 1.0, costs, p)
             for j in range(stop - start):
                 if p[j] > 0.0 and _bin(p[j], 4096) >= thresholds[i]:
@@ -220,14 +235,16 @@ def sparsify_fill(rows, f, h2, inv2, a, thresholds, indptr, bounds, first, last,
 def top_k_blocks(rows, g, k, bounds, first, last, indices, values):
     """The k smallest ``C_ij - g_j`` of each row, in increasing order, ties by index."""
     m = shape(rows)[1]
-    costs = np.empty(TILE)
-    reduced = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, g)
+    reduced = np.empty(tile)
     for i in range(bounds[first], bounds[last]):
+        open_row(rows, i, bounds[first], bounds[last], costs)
         value = values[i]
         index = indices[i]
         held = 0
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             c = cost_tile(rows, i, start, stop, costs)
             low = math.inf
             for j in range(stop - start):

@@ -1,10 +1,14 @@
 """Where a kernel reads its costs: one small record per geometry, one way to read a tile of a row.
 
-Every dense and point-cloud kernel is written once, against two overloaded functions:
+Every dense and point-cloud kernel is written once, against a few overloaded functions:
 
+``cost_buffer(rows, like)``
+    scratch memory for the others, of the dtype of ``like``.
+``open_row(rows, i, first, end, buffer)``
+    said before row i of ``first:end`` is read; rows are opened in order.
 ``cost_tile(rows, i, start, stop, buffer)``
     the costs ``C[i, start:stop]`` as a contiguous array: a view of the matrix where it is stored, else
-    `buffer`, filled.
+    of `buffer`. At most ``tile_size(rows)`` pairs.
 ``touch(rows, i, start, stop)``
     ask for those costs ahead of time (nothing to do where they are computed).
 
@@ -25,9 +29,16 @@ from ...geometry import DenseGeometry, PointCloud
 from .policy import EXACT_HELPER
 from .vector_math import asin, exp2, log2, prefetch
 
-#: Pairs per tile. 128 doubles: costs, exponents and sums of a tile stay in registers and the nearest
-#: cache, and one prefetch per cache line of the next row comes early enough (64 to 128 measured best).
+#: Pairs per tile of a stored row: one prefetch per cache line of the next row comes early enough, and not
+#: so many at once that they are dropped (64 to 128 measured best, 0.39 ns per pair; 512: 0.75).
 TILE = 128
+#: Pairs per tile of a computed row, which needs no prefetch: amortises the start of a tile.
+CLOUD_TILE = 512
+#: Up to this many coordinates a tile is computed as it is read. Beyond, `open_row` computes the costs of
+#: `GROUP` rows together, so that the coordinates of y come from the nearest cache all but once.
+FUSED_COORDINATES = 3
+GROUP = 8
+GROUP_TILE = 512
 
 
 class StoredRows(NamedTuple):
@@ -89,6 +100,21 @@ def cost_tile(rows, i, start, stop, buffer):
     raise NotImplementedError
 
 
+def open_row(rows, i, first, end, buffer):
+    """Say that row i comes next; see the module."""
+    raise NotImplementedError
+
+
+def cost_buffer(rows, like):
+    """Scratch memory; see the module."""
+    raise NotImplementedError
+
+
+def tile_size(rows):
+    """Pairs per tile; see the module."""
+    raise NotImplementedError
+
+
 def touch(rows, i, start, stop):
     """Prefetch ``C[i, start:stop]``; see the module."""
     raise NotImplementedError
@@ -136,7 +162,7 @@ def _cost_tile(rows, i, start, stop, buffer):
             row = rows.C[i, start:stop]
             if rows.shift == 0.0:
                 return row
-            out = buffer[: stop - start]
+            out = buffer[0, : stop - start]
             for j in range(stop - start):
                 out[j] = row[j] - rows.shift
             return out
@@ -146,7 +172,7 @@ def _cost_tile(rows, i, start, stop, buffer):
         shifted = rows.types[0].dtype == types.float64
 
         def gathered(rows, i, start, stop, buffer):
-            out = buffer[: stop - start]
+            out = buffer[0, : stop - start]
             for j in range(stop - start):
                 out[j] = rows.C[start + j, i]
             if shifted and rows.shift != 0.0:
@@ -157,65 +183,105 @@ def _cost_tile(rows, i, start, stop, buffer):
         return gathered
 
     def computed(rows, i, start, stop, buffer):
+        d = rows.x.shape[0]
+        if d > FUSED_COORDINATES:
+            return buffer[i % GROUP, start:stop]  # `open_row` has computed it
         kernel = rows.kernel
         size = stop - start
-        out = buffer[:size]
-        x = rows.x
-        y = rows.y
-        d = x.shape[0]
-        # Four coordinates at a time keep the running total in registers.
-        y0 = y[0, start:stop]
-        u0 = x[0, i]
+        out = buffer[0, :size]
+        zero = out.dtype.type(0)
+        y0 = rows.y[0, start:stop]
+        u0 = rows.x[0, i]
         if d == 1:
             for j in range(size):
-                out[j] = finish(kernel, accumulate(kernel, out.dtype.type(0), u0, y0[j]))
+                out[j] = finish(kernel, accumulate(kernel, zero, u0, y0[j]))
             return out
-        y1 = y[1, start:stop]
-        u1 = x[1, i]
+        y1 = rows.y[1, start:stop]
+        u1 = rows.x[1, i]
         if d == 2:
             for j in range(size):
-                t = accumulate(kernel, out.dtype.type(0), u0, y0[j])
+                t = accumulate(kernel, zero, u0, y0[j])
                 out[j] = finish(kernel, accumulate(kernel, t, u1, y1[j]))
             return out
-        y2 = y[2, start:stop]
-        u2 = x[2, i]
-        if d == 3:
-            for j in range(size):
-                t = accumulate(kernel, out.dtype.type(0), u0, y0[j])
-                t = accumulate(kernel, t, u1, y1[j])
-                out[j] = finish(kernel, accumulate(kernel, t, u2, y2[j]))
-            return out
+        y2 = rows.y[2, start:stop]
+        u2 = rows.x[2, i]
         for j in range(size):
-            t = accumulate(kernel, out.dtype.type(0), u0, y0[j])
+            t = accumulate(kernel, zero, u0, y0[j])
             t = accumulate(kernel, t, u1, y1[j])
-            out[j] = accumulate(kernel, t, u2, y2[j])
-        k = 3
-        while k + 4 <= d:
-            v0 = y[k, start:stop]
-            v1 = y[k + 1, start:stop]
-            v2 = y[k + 2, start:stop]
-            v3 = y[k + 3, start:stop]
-            w0 = x[k, i]
-            w1 = x[k + 1, i]
-            w2 = x[k + 2, i]
-            w3 = x[k + 3, i]
-            for j in range(size):
-                t = accumulate(kernel, out[j], w0, v0[j])
-                t = accumulate(kernel, t, w1, v1[j])
-                t = accumulate(kernel, t, w2, v2[j])
-                out[j] = accumulate(kernel, t, w3, v3[j])
-            k += 4
-        while k < d:
-            v = y[k, start:stop]
-            w = x[k, i]
-            for j in range(size):
-                out[j] = accumulate(kernel, out[j], w, v[j])
-            k += 1
-        for j in range(size):
-            out[j] = finish(kernel, out[j])
+            out[j] = finish(kernel, accumulate(kernel, t, u2, y2[j]))
         return out
 
     return computed
+
+
+@overload(open_row, jit_options=EXACT_HELPER)
+def _open_row(rows, i, first, end, buffer):
+    if _record(rows) is not CloudRows:
+        return lambda rows, i, first, end, buffer: None
+
+    def computed(rows, i, first, end, buffer):
+        d = rows.x.shape[0]
+        if d <= FUSED_COORDINATES or (i % GROUP != 0 and i != first):
+            return
+        kernel = rows.kernel
+        y = rows.y
+        m = y.shape[1]
+        last = min(end, i - i % GROUP + GROUP)
+        for start in range(0, m, GROUP_TILE):
+            stop = min(m, start + GROUP_TILE)
+            for row in range(i, last):
+                buffer[row % GROUP, start:stop] = 0
+            k = 0
+            while k + 4 <= d:
+                v0 = y[k, start:stop]
+                v1 = y[k + 1, start:stop]
+                v2 = y[k + 2, start:stop]
+                v3 = y[k + 3, start:stop]
+                for row in range(i, last):
+                    w0 = rows.x[k, row]
+                    w1 = rows.x[k + 1, row]
+                    w2 = rows.x[k + 2, row]
+                    w3 = rows.x[k + 3, row]
+                    out = buffer[row % GROUP, start:stop]
+                    for j in range(stop - start):
+                        t = accumulate(kernel, out[j], w0, v0[j])
+                        t = accumulate(kernel, t, w1, v1[j])
+                        t = accumulate(kernel, t, w2, v2[j])
+                        out[j] = accumulate(kernel, t, w3, v3[j])
+                k += 4
+            while k < d:
+                v = y[k, start:stop]
+                for row in range(i, last):
+                    w = rows.x[k, row]
+                    out = buffer[row % GROUP, start:stop]
+                    for j in range(stop - start):
+                        out[j] = accumulate(kernel, out[j], w, v[j])
+                k += 1
+            for row in range(i, last):
+                out = buffer[row % GROUP, start:stop]
+                for j in range(stop - start):
+                    out[j] = finish(kernel, out[j])
+
+    return computed
+
+
+@overload(cost_buffer)
+def _cost_buffer(rows, like):
+    if _record(rows) is not CloudRows:
+        return lambda rows, like: np.empty((1, TILE), like.dtype)
+
+    def computed(rows, like):
+        if rows.x.shape[0] <= FUSED_COORDINATES:
+            return np.empty((1, CLOUD_TILE), like.dtype)
+        return np.empty((GROUP, rows.y.shape[1]), like.dtype)
+
+    return computed
+
+
+@overload(tile_size)
+def _tile_size(rows):
+    size = CLOUD_TILE if _record(rows) is CloudRows else TILE
+    return lambda rows: size
 
 
 # --- the static methods of cost kernels, as functions Numba resolves by the record's class ------------------

@@ -7,19 +7,20 @@ import math
 import numpy as np
 
 from .policy import kernel
-from .rows import TILE, cost_tile, shape, touch
+from .rows import cost_buffer, cost_tile, open_row, shape, tile_size, touch
 from .vector_math import exp2
 
 
 @kernel
 def row_softmin(rows, i, h2, inv2, costs, exponents):
+    tile = tile_size(rows)
     """(max, sum): ``sum 2**(h2_j - C_ij * inv2 - max)`` over row i in one read, tile by tile."""
     m = shape(rows)[1]
     top = -math.inf
     total = 0.0
     scale = h2.dtype.type(inv2)
-    for start in range(0, m, TILE):
-        stop = min(m, start + TILE)
+    for start in range(0, m, tile):
+        stop = min(m, start + tile)
         c = cost_tile(rows, i, start, stop, costs)
         h = h2[start:stop]
         t = exponents[: stop - start]
@@ -44,11 +45,13 @@ def row_softmin(rows, i, h2, inv2, costs, exponents):
 def softmin_blocks(rows, h2, inv2, bounds, first, last, out):
     """Base-2 soft minimum ``-(max + log2 sum)`` of the rows of blocks ``first:last``; ``+inf`` if empty."""
     n, m = shape(rows)
-    costs = np.empty(TILE, h2.dtype)
-    exponents = np.empty(TILE, h2.dtype)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    exponents = np.empty(tile, h2.dtype)
     for i in range(bounds[first], bounds[last]):
-        for start in range(0, m, TILE):
-            touch(rows, min(i + 1, n - 1), start, min(m, start + TILE))
+        open_row(rows, i, bounds[first], bounds[last], costs)
+        for start in range(0, m, tile):
+            touch(rows, min(i + 1, n - 1), start, min(m, start + tile))
         top, total = row_softmin(rows, i, h2, inv2, costs, exponents)
         out[i] = -(top + math.log2(total)) if total > 0.0 else math.inf
 
@@ -57,11 +60,13 @@ def softmin_blocks(rows, h2, inv2, bounds, first, last, out):
 def hardmin_blocks(rows, g, bounds, first, last, out):
     """``min_j C_ij - g_j`` of the rows of blocks ``first:last``."""
     n, m = shape(rows)
-    costs = np.empty(TILE, g.dtype)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, g)
     for i in range(bounds[first], bounds[last]):
+        open_row(rows, i, bounds[first], bounds[last], costs)
         low = math.inf
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             touch(rows, min(i + 1, n - 1), start, stop)
             c = cost_tile(rows, i, start, stop, costs)
             potential = g[start:stop]
@@ -76,12 +81,14 @@ def hardmin_blocks(rows, g, bounds, first, last, out):
 def cost_statistics_blocks(rows, bounds, first, last, out):
     """Per block (min, max, sum, count) over finite costs, into ``out[block]``."""
     n, m = shape(rows)
-    costs = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, out)
     for block in range(first, last):
         low, high, total, count = math.inf, -math.inf, 0.0, 0
         for i in range(bounds[block], bounds[block + 1]):
-            for start in range(0, m, TILE):
-                stop = min(m, start + TILE)
+            open_row(rows, i, bounds[block], bounds[block + 1], costs)
+            for start in range(0, m, tile):
+                stop = min(m, start + tile)
                 touch(rows, min(i + 1, n - 1), start, stop)
                 c = cost_tile(rows, i, start, stop, costs)
                 part = 0.0

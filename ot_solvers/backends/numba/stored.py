@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from .policy import kernel
-from .rows import TILE, cost_tile, shape, touch
+from .rows import TILE, cost_buffer, cost_tile, open_row, shape, tile_size, touch
 from .sweep import prox
 from .vector_math import exp2, prefetch
 
@@ -16,10 +14,12 @@ from .vector_math import exp2, prefetch
 def absorb_blocks(rows, f2, g2, inv2, bounds, first, last, K):
     """``K_ij = 2**(f2_i + g2_j - C_ij * inv2)``, summed as ``(f2_i - C_ij * inv2) + g2_j``."""
     n, m = shape(rows)
-    costs = np.empty(TILE)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, g2)
     for i in range(bounds[first], bounds[last]):
-        for start in range(0, m, TILE):
-            stop = min(m, start + TILE)
+        open_row(rows, i, bounds[first], bounds[last], costs)
+        for start in range(0, m, tile):
+            stop = min(m, start + tile)
             touch(rows, min(i + 1, n - 1), start, stop)
             c = cost_tile(rows, i, start, stop, costs)
             g = g2[start:stop]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .policy import kernel
-from .rows import TILE, cost_tile, shape, touch
+from .rows import cost_buffer, cost_tile, open_row, shape, tile_size, touch
 from .softmin import row_softmin
 from .vector_math import LN2, LOG2E, exp2, exp2_clamped
 
@@ -37,8 +37,9 @@ def sweep_blocks(rows, f, h2, eps, shift, a, kind, rho, low, high, bounds, first
     number = h2.dtype.type
     inv2 = LOG2E / eps
     scale = number(inv2)
-    costs = np.empty(TILE, h2.dtype)
-    exponents = np.empty(TILE, h2.dtype)
+    tile = tile_size(rows)
+    costs = cost_buffer(rows, h2)
+    exponents = np.empty(tile, h2.dtype)
     row = np.empty(m, h2.dtype)
     gathered = np.empty(m, h2.dtype)
     for block in range(first, last):
@@ -48,11 +49,12 @@ def sweep_blocks(rows, f, h2, eps, shift, a, kind, rho, low, high, bounds, first
         pending = 0
         unit = 1.0
         for i in range(bounds[block], bounds[block + 1]):
+            open_row(rows, i, bounds[block], bounds[block + 1], costs)
             following = min(i + 1, n - 1)
             fi = f[i]
             total = 0.0
-            for start in range(0, m, TILE):
-                stop = min(m, start + TILE)
+            for start in range(0, m, tile):
+                stop = min(m, start + tile)
                 touch(rows, following, start, stop)
                 c = cost_tile(rows, i, start, stop, costs)
                 h = h2[start:stop]
@@ -70,8 +72,8 @@ def sweep_blocks(rows, f, h2, eps, shift, a, kind, rho, low, high, bounds, first
                     continue
                 s = -eps * LN2 * (top + math.log2(total))
                 level = number(top)
-                for start in range(0, m, TILE):
-                    stop = min(m, start + TILE)
+                for start in range(0, m, tile):
+                    stop = min(m, start + tile)
                     c = cost_tile(rows, i, start, stop, costs)
                     for j in range(stop - start):
                         row[start + j] = exp2(h2[start + j] - c[j] * scale - level)
