@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +115,39 @@ def grid_palette(colours: np.ndarray, counts: np.ndarray, size: int) -> Palette:
     mass = np.bincount(cell, weights=counts)
     means = [np.bincount(cell, weights=counts * channel) / mass for channel in colours.T]
     return Palette(np.stack(means, axis=1), mass / mass.sum())
+
+
+def interpolated(rgb: np.ndarray, function: Callable[[np.ndarray], np.ndarray], nodes: int) -> np.ndarray:
+    """Evaluate a function of colour at many colours, by trilinear interpolation on a lattice.
+
+    Parameters
+    ----------
+    rgb : (u, 3) array, uint8
+    function : callable
+        From sRGB in [0, 1], (k, 3), to (k, 3). Called once, for the nodes around colours that occur.
+    nodes : int >= 2
+        Lattice points along each axis of the colour cube.
+
+    Returns
+    -------
+    (u, 3) array
+    """
+    position = rgb * ((nodes - 1) / 255)
+    corner = np.minimum(position.astype(np.int64), nodes - 2)
+    share = position - corner
+    first = (corner[:, 0] * nodes + corner[:, 1]) * nodes + corner[:, 2]
+    around = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    needed = np.zeros(nodes**3, dtype=bool)
+    for i, j, k in around:
+        needed[first + (i * nodes + j) * nodes + k] = True
+    table = np.zeros((nodes**3, 3))
+    at = np.flatnonzero(needed)
+    table[at] = function(np.stack(np.unravel_index(at, (nodes,) * 3), axis=1) / (nodes - 1))
+    values = np.zeros((len(rgb), 3))
+    for i, j, k in around:
+        weight = np.prod(np.where((i, j, k), share, 1 - share), axis=1)
+        values += weight[:, None] * table[first + (i * nodes + j) * nodes + k]
+    return values
 
 
 def _cells(offsets: np.ndarray, side: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from ot_solvers.commands.errors import CommandError, library_errors
 from ot_solvers.commands.files import output_path
 from ot_solvers.commands.images import Picture, picture_format, read_picture, write_picture
 from ot_solvers.commands.interruption import Interruption
-from ot_solvers.commands.palette import DistinctColours, Palette, distinct_colours, grid_palette
+from ot_solvers.commands.palette import DistinctColours, Palette, distinct_colours, grid_palette, interpolated
 from ot_solvers.commands.smoothing import smoothed
 from ot_solvers.commands.solve import Watch, exit_code, passed_on_warnings, solution_figures, threads
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ot_solvers import Solution
 
 COLOURS_AT_A_TIME = 16384  # mapped between two updates of the bar
+# Noisy photographs have millions of distinct colours. Beyond this many the map is interpolated from a lattice
+# with steps of four 8-bit levels, finer than the blur that the regularisation gives the map.
+MOST_COLOURS = 1 << 17
+NODES = 65
 # Chosen by eye on JPEG photographs: grain and compression blocks vary by about 2 in Lab, and windows of 1.2 %
 # of the longer side are the smallest that hold a block.
 GRAIN = 2.0
@@ -182,8 +186,8 @@ def recoloured(
 ) -> Picture:
     """Move every colour of a picture by the map of a solution.
 
-    The map is evaluated at each distinct colour, not at palette entries: it is smooth, so there is nothing to
-    interpolate and there are no steps between cells.
+    The map is evaluated at each distinct colour, not at palette entries: it is smooth, so there are no steps
+    between cells.
 
     Parameters
     ----------
@@ -201,15 +205,22 @@ def recoloured(
     -------
     Picture
     """
-    points = picture.coordinates
-    change = np.empty_like(points)
-    with screen.progress("colours") as bar, library_errors():
-        for first in range(0, len(points), COLOURS_AT_A_TIME):
-            last = min(first + COLOURS_AT_A_TIME, len(points))
-            part = points[first:last]
-            change[first:last] = np.asarray(solution.transport(part, inverse=inverse)) - part
-            bar(last / len(points), f"{last} of {len(points)}")
-    distinct, alpha = picture.distinct, picture.picture.alpha
+
+    def moved_by(points: np.ndarray) -> np.ndarray:
+        change = np.empty_like(points)
+        with screen.progress("colours") as bar, library_errors():
+            for first in range(0, len(points), COLOURS_AT_A_TIME):
+                last = min(first + COLOURS_AT_A_TIME, len(points))
+                part = points[first:last]
+                change[first:last] = np.asarray(solution.transport(part, inverse=inverse)) - part
+                bar(last / len(points), f"{last} of {len(points)}")
+        return change
+
+    points, distinct, alpha = picture.coordinates, picture.distinct, picture.picture.alpha
+    if len(points) <= MOST_COLOURS:
+        change = moved_by(points)
+    else:
+        change = interpolated(distinct.rgb, lambda rgb: moved_by(space.forward(rgb)), NODES)
     if smooth == 0:
         return Picture(distinct.paint(colour.levels(space.backward(points + change))), alpha)
     guide = colour.srgb_to_lab(distinct.rgb / 255)
@@ -224,7 +235,8 @@ def recoloured(
 
 def transfer_figures(solution: Solution, source: Coloured, reference: Coloured, result: Picture) -> dict[str, Any]:
     """What is worth knowing about a transfer, by name; colour distances in Lab units."""
-    before, wanted, after = (_moments(each) for each in (source.picture, reference.picture, result))
+    painted = distinct_colours(result.rgb, result.visible)
+    before, wanted, after = (_moments(each) for each in (source.distinct, reference.distinct, painted))
     height, width = source.picture.rgb.shape[:2]
     return {
         "width": width,
@@ -259,9 +271,8 @@ def transfer_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _moments(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+def _moments(distinct: DistinctColours) -> tuple[np.ndarray, np.ndarray]:
     """Mean, (3,), and covariance, (3, 3), of a picture's colours in Lab."""
-    distinct = distinct_colours(picture.rgb, picture.visible)
     lab = colour.srgb_to_lab(distinct.rgb / 255)
     share = distinct.counts / distinct.counts.sum()
     mean = share @ lab

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ot_solvers.commands.palette import distinct_colours, grid_palette
+from ot_solvers.commands.palette import distinct_colours, grid_palette, interpolated
 
 
 @pytest.fixture
@@ -52,6 +52,28 @@ def test_a_flat_direction_is_no_obstacle():
     colours[:, 0] = np.arange(1000)
     palette = grid_palette(colours, np.ones(1000), 100)
     assert 95 <= len(palette) <= 100
+
+
+def test_interpolation_is_exact_for_products_of_channels(picture):
+    rgb = np.concatenate([picture.reshape(-1, 3), [[0, 0, 0], [255, 255, 255]]])
+
+    def function(rgb):
+        r, g, b = rgb.T
+        return np.stack([1 + r, r * g * b, b - g], axis=1)
+
+    np.testing.assert_allclose(interpolated(rgb, function, 17), function(rgb / 255), atol=1e-12)
+
+
+def test_interpolation_asks_only_for_what_it_needs():
+    asked = []
+
+    def function(rgb):
+        asked.append(len(rgb))
+        return rgb**2
+
+    rgb = np.array([[10, 10, 10], [11, 10, 10]], dtype=np.uint8)
+    np.testing.assert_allclose(interpolated(rgb, function, 65), (rgb / 255) ** 2, atol=1e-4)
+    assert asked == [8]
 
 
 def test_same_colours_same_palette():

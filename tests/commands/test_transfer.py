@@ -60,6 +60,19 @@ def test_a_picture_keeps_its_own_colours(pictures, run, space, smooth):
     assert np.abs(lab_of(out) - lab_of(source)).mean() < 1.0
 
 
+def test_very_many_colours_are_interpolated(pictures, run, monkeypatch):
+    from ot_solvers.commands import transfer
+
+    source, reference, out = pictures
+    results = []
+    for most in (transfer.MOST_COLOURS, 10):
+        monkeypatch.setattr(transfer, "MOST_COLOURS", most)
+        run("transfer", source, reference, "--out", out, "--unbalanced", "inf", "--smooth", 0)
+        results.append(lab_of(out))
+    assert np.abs(results[0] - results[1]).mean() < 0.2
+    assert np.abs(results[0] - results[1]).max() < 2
+
+
 def test_unbalanced_transfer_moves_less(pictures, run):
     source, reference, out = pictures
     moved = []
