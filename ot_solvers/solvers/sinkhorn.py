@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -98,10 +98,15 @@ class _Run:
         self.options = options
         self.problem = problem
         self.backend = backend
-        self.control = control
         geometry = problem.geometry
         self.precision = "float32" if geometry.dtype == np.float32 else "float64"
         self.floor = float(np.finfo(geometry.dtype).eps)
+        # A float32 plan misses its marginals by a rounding error each: go that far, then say so. (tol = 0
+        # means "do not stop", in whatever arithmetic.)
+        self.wanted = control.tol
+        if self.precision == "float32" and 0 < control.tol < self.floor:
+            control = replace(control, tol=self.floor)
+        self.control = control
         max_iter = options.default_max_iter if control.max_iter is None else control.max_iter
         self.monitor = Monitor(control, max_iter, self.floor)
         n, m = geometry.shape
@@ -248,7 +253,7 @@ class _Run:
         self.monitor.reach = max(self.floor, self.noise(eps))
         self.iterate(eps)
         ended = (Status.CONVERGED, Status.PRECISION_LIMIT, Status.STALLED)
-        if self.precision == "float32" and self.control.tol >= self.floor and self.status in ended:
+        if self.precision == "float32" and self.control.tol > 0 and self.status in ended:
             self.precision = "float64"
             self.stored = None
             self.f, self.g = self.best()
@@ -320,6 +325,8 @@ class _Run:
             error = marginal_error(problem, f, g, found.row_mass, found.column_mass)
             if not error <= self.control.tol:
                 status = Status.PRECISION_LIMIT
+        if status is Status.CONVERGED and self.control.tol > self.wanted:
+            status = Status.PRECISION_LIMIT
         return status, error
 
 
