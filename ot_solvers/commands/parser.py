@@ -17,11 +17,15 @@ inputs
 output (--out)
   An npz file without pickled objects:
     f (n,), g (m,)       potentials, cost units
-    value, value_linear, dual_value, gap, marginal_error, reg, n_iter, converged, status, method, backend
+    value, value_linear, dual_value, gap, marginal_error, reg, n_iter, converged, status, method,
+    method_reason, backend
   and the plan:
     --plan sparse        data, indices, indptr, shape, format: scipy.sparse.load_npz(file) reads it
     --plan dense         plan (n, m)
     --plan none          nothing
+
+--json
+  The same figures with the seconds, the shapes and the files; infinities and NaN as strings.
 
 exit codes
   0 converged   1 not converged, the answer is written   2 bad input   130 interrupted: the first Ctrl-C stops

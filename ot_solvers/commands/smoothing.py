@@ -89,7 +89,7 @@ def affine_fit(change: np.ndarray, guide: np.ndarray, grain: float, radius: int)
     slope = np.linalg.solve(ridge, np.transpose(cross, (2, 3, 1, 0)))  # (h, w, 3, k)
     slope = np.transpose(slope, (3, 2, 0, 1))
     offset = v_mean - np.einsum("kihw,ihw->khw", slope, u_mean)
-    return np.stack([mean([*slopes, each]) for slopes, each in zip(slope, offset)])
+    return np.stack([mean(np.stack([*slopes, each])) for slopes, each in zip(slope, offset)])
 
 
 def _between(samples: np.ndarray, rows: slice, width: int, stride: int) -> np.ndarray:
