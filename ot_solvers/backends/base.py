@@ -217,7 +217,7 @@ class Backend:
         return
 
     def _warn(self, primitive: str, geometry: Geometry) -> None:
-        if not self.quiet and primitive not in self.primitives(geometry.kind):
+        if not self.quiet:
             warnings.warn(
                 f"{primitive} on {geometry!r} runs in generic blocks on backend {self.name!r}: correct, "
                 "but slow. A compiled `kernel` of the cost makes it fast (see the guide on costs)",

@@ -157,6 +157,8 @@ class NumbaBackend(Backend):
     def top_k(self, geometry, h, eps, k):
         if isinstance(geometry, SparseGeometry):
             return sparse_primitives.top_k(geometry, h, eps, k)
+        if isinstance(geometry, Grid):
+            geometry = _grid_cloud(geometry)
         rows, shift = row_source(geometry, "float64")
         if rows is None:
             return super().top_k(geometry, h, eps, k)
@@ -294,11 +296,11 @@ class NumbaBackend(Backend):
         pa, pb = penalties
         if shift and not pa.hard:
             return None  # the prox of a soft side is not invariant under shifts
-        iterations, level = small_kernels.solve_small(
+        iterations = small_kernels.solve_small(
             C, a, b, f, g, levels, sweeps, log_mass, pa.kind, pa.rho, pb.kind, pb.rho, tol, max_iter, accelerate,
             errors,
         )  # fmt: skip
-        return f + shift, g, iterations, level, errors[:iterations]
+        return f + shift, g, errors[:iterations]
 
 
 class StoredKernel:

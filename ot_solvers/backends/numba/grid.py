@@ -21,6 +21,7 @@ PRIMITIVES = frozenset(
         "rounded_objective",
         "plan_rows",
         "sparsify",
+        "top_k",
     }
 )
 
