@@ -113,9 +113,8 @@ def solve(
     0.0
     """
     if isinstance(C, Geometry):
-        geometry, library = C, Library("numpy", C.dtype)
-        name = resolve({"a": a, "b": b})
-        library = Library(name, C.dtype)
+        geometry = _checked(C)
+        library = Library(resolve({"a": a, "b": b}), C.dtype)
     elif hasattr(C, "tocsr") and hasattr(C, "nnz"):
         geometry = _sparse_geometry(C)
         library = Library(resolve({"a": a, "b": b}), geometry.dtype)
@@ -272,15 +271,7 @@ def _dense_geometry(C: np.ndarray) -> DenseGeometry:
         raise ValueError(f"C has shape {C.shape}; expected (n, m)")
     if 0 in C.shape:
         raise ValueError(f"C is empty: shape {C.shape}")
-    geometry = DenseGeometry(C)
-    _, _, infinite, illegal = geometry.extremes
-    if illegal:
-        bad = np.isnan(C) | np.isneginf(C)
-        i, j = (int(k) for k in np.argwhere(bad)[0])
-        raise ValueError(f"C[{i}, {j}] is {C[i, j]}; expected finite costs (or +inf, which forbids a pair)")
-    if infinite == C.size:
-        raise InfeasibleError("every entry of C is +inf: no plan has finite cost")
-    return geometry
+    return _checked(DenseGeometry(C))
 
 
 def _sparse_geometry(C: Any) -> SparseGeometry:
@@ -290,8 +281,24 @@ def _sparse_geometry(C: Any) -> SparseGeometry:
         raise TypeError(f"C has dtype {C.dtype}; expected real numbers")
     if C.nnz == 0:
         raise InfeasibleError("C stores no entry: every pair is forbidden")
-    geometry = SparseGeometry(C)
-    if not np.isfinite(geometry.matrix.data).all():
+    return _checked(SparseGeometry(C))
+
+
+def _checked(geometry):
+    """The geometry itself, once its entries are known to be legal: also those that callers build themselves."""
+    if isinstance(geometry, DenseGeometry):
+        _, _, infinite, illegal = geometry.extremes
+        C = geometry.array
+        if illegal:
+            i, j = (int(k) for k in np.argwhere(np.isnan(C) | np.isneginf(C))[0])
+            raise ValueError(f"C[{i}, {j}] is {C[i, j]}; expected finite costs (or +inf, which forbids a pair)")
+        if infinite == C.size:
+            raise InfeasibleError("every entry of C is +inf: no plan has finite cost")
+    elif isinstance(geometry, PointCloud):
+        for argument, z in (("x", geometry.x), ("y", geometry.y)):
+            check.points(z, argument)
+            geometry.cost.check(z, argument)
+    elif isinstance(geometry, SparseGeometry) and not np.isfinite(geometry.matrix.data).all():
         raise ValueError("C stores entries that are not finite; leave forbidden pairs out of the pattern")
     return geometry
 

@@ -12,6 +12,16 @@ from .base import Geometry
 __all__ = ["DenseGeometry"]
 
 
+def _real(C) -> np.ndarray:
+    """`C` as a two-dimensional float32 or float64 array."""
+    C = np.asarray(C)
+    if C.dtype not in (np.float32, np.float64):
+        C = C.astype(np.float64)
+    if C.ndim != 2 or 0 in C.shape:
+        raise ValueError(f"C has shape {C.shape}; expected (n, m) with n, m >= 1")
+    return C
+
+
 class DenseGeometry(Geometry):
     """A stored ``(n, m)`` matrix; ``+inf`` forbids a pair.
 
@@ -31,6 +41,7 @@ class DenseGeometry(Geometry):
 
     def __init__(self, C, *, _rows=None, _transposed=False, _of=None):
         if _rows is None:
+            C = _real(C)
             _transposed = bool(C.flags.f_contiguous and not C.flags.c_contiguous)
             _rows = C.T if _transposed else np.ascontiguousarray(C)
         #: Row-major storage; the matrix itself, or its transpose when `transposed`.
