@@ -12,6 +12,22 @@ from .base import Geometry
 __all__ = ["PointCloud"]
 
 
+def _real(x, y):
+    """Both clouds as NumPy arrays of one of float32 and float64; the same object stays the same."""
+    first = np.asarray(x)
+    second = first if y is x else np.asarray(y)
+    dtype = np.result_type(first.dtype, second.dtype)
+    if dtype not in (np.float32, np.float64):
+        dtype = np.dtype(np.float64)
+    for name, z in (("x", first), ("y", second)):
+        if z.ndim != 2:
+            raise ValueError(f"{name} has shape {z.shape}; expected (n, d)")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"x has {first.shape[1]} coordinates and y {second.shape[1]}; expected the same number")
+    first = first.astype(dtype, copy=False)
+    return first, first if y is x else second.astype(dtype, copy=False)
+
+
 class PointCloud(Geometry):
     """``C_ij = cost(x_i, y_j)`` computed when read; memory O((n + m) d).
 
@@ -26,6 +42,8 @@ class PointCloud(Geometry):
     kind = "point_cloud"
 
     def __init__(self, x, y, cost: Cost | None = None, *, xp=np, _of=None):
+        if xp is np and _of is None:
+            x, y = _real(x, y)
         self.x = x
         self.y = y
         self.cost = SqEuclidean() if cost is None else cost
