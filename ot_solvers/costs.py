@@ -19,6 +19,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import array_api_compat.numpy as compat
 import numpy as np
 
 __all__ = [
@@ -60,15 +61,15 @@ class Cost:
     def check(self, x: np.ndarray, argument: str) -> None:
         """Raise ``ValueError`` where points are outside the domain of the cost."""
 
-    def prepare(self, x, xp=np):
+    def prepare(self, x, xp=compat):
         """Points as `pairwise` and `kernel` want them; (n, d) -> (n, d'), a new array or `x` itself."""
         return x
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         """(n, m) cost matrix between *prepared* points ``x`` (n, d) and ``y`` (m, d), same array library."""
         raise NotImplementedError
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         """(n, m, d) derivative of ``c`` by *prepared* x; ``c`` is the (n, m) cost. 0 where undefined."""
         raise NotImplementedError(f"{type(self).__name__} has no gradient")
 
@@ -285,7 +286,7 @@ class _Weighted(Cost):
                 f"cost has {len(self.weights)} coordinate weights, but {argument} has {x.shape[1]} coordinates"
             )
 
-    def prepare(self, x, xp=np):
+    def prepare(self, x, xp=compat):
         if self.weights is None:
             return x
         return x * xp.asarray(self._scale(), dtype=x.dtype)
@@ -298,11 +299,11 @@ class _Weighted(Cost):
 class SqEuclidean(_Weighted):
     """``sum w_k (x_k - y_k)**2``: squared Euclidean distance, not halved."""
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         diff = _differences(x, y)
         return xp.sum(diff * diff, axis=-1)
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         return 2 * _differences(x, y)
 
     def kernel(self, dtype, d):
@@ -316,11 +317,11 @@ class SqEuclidean(_Weighted):
 class Euclidean(_Weighted):
     """``sqrt(sum w_k (x_k - y_k)**2)``."""
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         diff = _differences(x, y)
         return xp.sqrt(xp.sum(diff * diff, axis=-1))
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         return _differences(x, y) / xp.where(c > 0, c, xp.ones_like(c))[:, :, None]
 
     def kernel(self, dtype, d):
@@ -337,10 +338,10 @@ class CityBlock(_Weighted):
     def _exponent(self):
         return 1.0
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         return xp.sum(xp.abs(_differences(x, y)), axis=-1)
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         return xp.sign(_differences(x, y))
 
     def kernel(self, dtype, d):
@@ -357,10 +358,10 @@ class Chebyshev(_Weighted):
     def _exponent(self):
         return 1.0
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         return xp.max(xp.abs(_differences(x, y)), axis=-1)
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         diff = _differences(x, y)
         return xp.where(xp.abs(diff) == c[:, :, None], xp.sign(diff), xp.zeros_like(diff))
 
@@ -395,10 +396,10 @@ class PNorm(_Weighted):
     def _exponent(self):
         return 1 / self.p
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         return xp.sum(xp.abs(_differences(x, y)) ** self.p, axis=-1) ** (1 / self.p)
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         diff = _differences(x, y)
         ratio = xp.abs(diff) / xp.where(c > 0, c, xp.ones_like(c))[:, :, None]
         return xp.where(c[:, :, None] > 0, xp.sign(diff) * ratio ** (self.p - 1), xp.zeros_like(diff))
@@ -414,10 +415,10 @@ class PNorm(_Weighted):
 class Dot(Cost):
     """``-<x, y>``: negative inner product."""
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         return -xp.matmul(x, xp.matrix_transpose(y))
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         return xp.broadcast_to(-y[None, :, :], (x.shape[0], y.shape[0], y.shape[1]))
 
     def kernel(self, dtype, d):
@@ -430,7 +431,7 @@ class Dot(Cost):
 class _OnSphere(Cost):
     """Costs that look at directions only."""
 
-    def prepare(self, x, xp=np):
+    def prepare(self, x, xp=compat):
         # Scaling by the largest coordinate first: norms of huge and tiny points stay in range.
         largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
         x = x / xp.where(largest > 0, largest, xp.ones_like(largest))
@@ -452,11 +453,11 @@ class Cosine(_OnSphere):
         if zero.size:
             raise ValueError(f"{argument}[{zero[0]}] is the zero vector, which has no cosine to others")
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         diff = _differences(x, y)
         return xp.sum(diff * diff, axis=-1) / 2
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         return _differences(x, y)
 
     def kernel(self, dtype, d):
@@ -476,12 +477,12 @@ class Sphere(_OnSphere):
                 f"{np.sqrt((x[i].astype(np.float64) ** 2).sum()):.6g}; divide each row by its norm"
             )
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         diff = _differences(x, y)
         half = xp.sqrt(xp.sum(diff * diff, axis=-1)) / 2
         return 2 * xp.asin(xp.where(half < 1, half, xp.ones_like(half)))
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         sine = xp.sin(c)
         live = sine > 0
         ratio = xp.where(live, 1 / xp.where(live, sine, xp.ones_like(sine)), xp.zeros_like(sine))
@@ -495,11 +496,11 @@ class Sphere(_OnSphere):
 class Hamming(Cost):
     """Share of coordinates that differ, between 0 and 1."""
 
-    def pairwise(self, x, y, xp=np):
+    def pairwise(self, x, y, xp=compat):
         different = x[:, None, :] != y[None, :, :]
         return xp.mean(xp.astype(different, x.dtype), axis=-1)
 
-    def gradient(self, x, y, c, xp=np):
+    def gradient(self, x, y, c, xp=compat):
         return xp.zeros_like(_differences(x, y))
 
     def kernel(self, dtype, d):

@@ -296,18 +296,17 @@ class Solution:
         """
         return self._library.array(self._conditional(self._plan.T, self._operand(v, "v", self.shape[0])))
 
-    def _conditional(self, plan: GibbsPlan, v: np.ndarray) -> np.ndarray:
-        """Rows of the plan, each normalised, times v: weights and potentials of the rows cancel."""
-        s = self._backend.softmin(plan.geometry, plan.h, plan.eps)
-        rows = GibbsPlan(
-            plan.geometry,
-            np.where(np.isfinite(s), s, 0.0),
-            plan.g,
-            np.ones(plan.f.size),
-            plan.b,
-            plan.eps,
-            plan.log_mass,
-        )
+    def _conditional(self, plan: GibbsPlan, v: np.ndarray, known: bool = True) -> np.ndarray:
+        """Rows of the plan, each normalised, times v: weights and potentials of the rows cancel.
+
+        Row potentials only keep exponents in range; they are computed where the plan does not know them.
+        """
+        f = plan.f
+        if not (known and self.converged):
+            s = self._backend.softmin(plan.geometry, plan.h, plan.eps)
+            f = np.where(np.isfinite(s), s, 0.0)
+        ones = np.ones(plan.f.size)
+        rows = GibbsPlan(plan.geometry, f, plan.g, ones, plan.b, plan.eps, plan.log_mass)
         columns = v[:, None] if v.ndim == 1 else v
         both = self._backend.transport(rows, np.column_stack([columns, np.ones(len(columns))]))
         out = both[:, :-1] / both[:, -1:]
@@ -372,7 +371,7 @@ class Solution:
         cloud = PointCloud(new.astype(targets.dtype, copy=False), np.asarray(targets), cost)
         size = len(new)
         moved = GibbsPlan(cloud, np.zeros(size), plan.g, np.ones(size), plan.b, plan.eps, plan.log_mass)
-        return self._library.array(self._conditional(moved, np.asarray(targets, dtype=np.float64)))
+        return self._library.array(self._conditional(moved, np.asarray(targets, dtype=np.float64), known=False))
 
     def match(self, inverse: bool = False) -> Any:
         """(n,) index of the most likely target of each source; (m,) of each target when `inverse`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import array_api_compat.numpy as compat
 import numpy as np
 
 __all__ = ["Geometry"]
@@ -40,7 +41,7 @@ class Geometry:
     @property
     def xp(self) -> Any:
         """Array namespace of what `block` returns."""
-        return np
+        return compat
 
     @property
     def forbids(self) -> bool:

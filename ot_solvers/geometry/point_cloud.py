@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import array_api_compat.numpy as compat
 import numpy as np
 
 from ..costs import Cost, SqEuclidean
@@ -41,8 +42,8 @@ class PointCloud(Geometry):
 
     kind = "point_cloud"
 
-    def __init__(self, x, y, cost: Cost | None = None, *, xp=np, _of=None):
-        if xp is np and _of is None:
+    def __init__(self, x, y, cost: Cost | None = None, *, xp=compat, _of=None):
+        if xp is compat and _of is None:
             x, y = _real(x, y)
         self.x = x
         self.y = y
@@ -103,7 +104,7 @@ class PointCloud(Geometry):
         low = np.minimum(x.min(0), y.min(0))
         high = np.maximum(x.max(0), y.max(0))
         corners = np.stack([low, high])
-        C = np.asarray(self.cost.pairwise(corners, corners, np))
+        C = np.asarray(self.cost.pairwise(corners, corners))
         return float(C.max() - C.min())
 
     def __repr__(self):
