@@ -104,14 +104,30 @@ def _tune_threshold(bench, tol: float, cap: int) -> Found:
             best, passing = last, threshold
             if error >= CLOSE * tol:
                 break
+        elif last.run["iterations"] >= cap:
+            if best or not _has_time_left(bench, last.run):
+                break
+            cap = _larger(bench, cap, last.run)
+            bench.compile(Setting(cap, threshold))
+            continue
+        elif error == float("inf"):
+            break
         else:
             failing = threshold
-            if error == float("inf") or last.run["iterations"] >= cap:
-                break
         threshold = _next_threshold(threshold, error / tol, passing, failing)
         if threshold is None:
             break
     return best or last
+
+
+def _has_time_left(bench, run: dict) -> bool:
+    """Whether a run that its cap ended was well within its time: other work had slowed the pilot down."""
+    return run["seconds"] < 0.7 * bench.max_seconds
+
+
+def _larger(bench, cap: int, run: dict) -> int:
+    """The cap that this run's pace allows."""
+    return min(MOST_ITERATIONS, int(cap * bench.max_seconds / max(run["seconds"], 1e-9)) + 1)
 
 
 def _next_threshold(threshold, excess, passing, failing):
@@ -128,14 +144,17 @@ def _next_threshold(threshold, excess, passing, failing):
 
 def _tune_iterations(bench, tol: float, cap: int) -> Found:
     low, high = 0, bench.adapter.pilot[0]  # too few, perhaps enough
-    found = None
     while True:
         bench.compile(Setting(high))
         found = _one_run(bench, Setting(high), tol)
-        if found.reached or high >= cap:
+        if found.reached:
             break
+        if high >= cap:
+            if high >= MOST_ITERATIONS or not _has_time_left(bench, found.run):
+                return found
+            cap = _larger(bench, cap, found.run)
         low, high = high, min(2 * high, cap)
-    while found.reached and high - low > max(1, high // 20):
+    while high - low > max(1, high // 20):
         middle = (low + high) // 2
         bench.compile(Setting(middle))
         tried = _one_run(bench, Setting(middle), tol)

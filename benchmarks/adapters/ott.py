@@ -37,6 +37,7 @@ class Dense(Adapter):
 
     def prepare(self):
         import jax
+        import ott  # noqa: F401  (its import is no part of a compilation)
 
         if self.problem.dtype == np.float64:
             jax.config.update("jax_enable_x64", True)

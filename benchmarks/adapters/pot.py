@@ -104,15 +104,21 @@ class TorchLog(Log):
 
 
 class Stabilized(_Scaling):
-    """``ot.bregman.sinkhorn_stabilized``: scalings absorbed into potentials when they grow.
+    """``ot.bregman.sinkhorn_stabilized``: scalings absorbed into potentials when they grow past ``tau``.
 
-    Potentials come in cost units (``alpha = eps log u``).
+    Potentials come in cost units (``alpha = eps log u``). After an absorption scalings start at ``1 / n``, so
+    at a fixed point one of them is near ``n``: with the default ``tau = 1e3`` and more than 1000 points the
+    library absorbs in every iteration and returns a plan of mass ``1e-6`` (0.9.7). It gets ``1000 n`` instead.
     """
 
     def solve(self, a, b, C, stop, max_iter):
         return self.ot.bregman.sinkhorn_stabilized(
-            a, b, C, self.problem.eps, numItermax=max_iter, stopThr=stop, log=True
+            a, b, C, self.problem.eps, numItermax=max_iter, tau=self.tau, stopThr=stop, log=True
         )
+
+    @property
+    def tau(self):
+        return 1e3 * max(self.problem.shape)
 
     def logarithms(self, log):
         return log["alpha"] / self.problem.eps, log["beta"] / self.problem.eps
@@ -139,6 +145,7 @@ class EpsilonScaling(Stabilized):
             self.problem.eps,
             numItermax=max_iter,
             epsilon0=self.problem.max_cost,
+            tau=self.tau,
             stopThr=stop,
             log=True,
         )

@@ -155,7 +155,6 @@ SUITE = Suite(
             "first solve in a new process, n = 50, kernel cache warm where there is one",
             "pot",
             "ott",
-            "geomloss",
             measured="first solve",
         ),
         _start_up(

@@ -75,6 +75,21 @@ def test_slow_contenders_say_how_far_they_got(knob):
     assert "judged error 9.0e-01 after 100 iterations" in found.message
 
 
+@pytest.mark.parametrize("knob", ["threshold", "iterations"])
+def test_a_pilot_on_a_busy_machine_costs_no_verdict(knob):
+    bench = Bench(knob=knob, seconds=1.0)  # 132 iterations are needed, and 100 seconds were allowed …
+    paces = iter([1.0, 1.0])
+
+    def run(setting, **more):
+        reply = bench.judged_run(setting)[0]
+        bench.seconds = next(paces, 0.1)  # … at the pilot's pace, ten times slower than the rest
+        return reply
+
+    bench.run = run
+    _, found = tune(bench, 1e-6)
+    assert found.reached
+
+
 def test_stagnation_is_not_reached():
     _, found = tune(Bench(floor=1e-3), 1e-6)
     assert not found.reached
