@@ -41,6 +41,10 @@ class Penalty:
         """Potential that maximises the dual in one block, from the soft minimum ``s`` (cost units)."""
         raise NotImplementedError
 
+    def excess(self, potential) -> float:
+        """Upper bound of the logarithm of a row's mass, in units of its weight, right after its prox."""
+        raise NotImplementedError
+
     def residual(self, mass, weights, potential) -> float:
         """L1 distance of ``mass`` to what optimality asks at ``potential``; mass units."""
         raise NotImplementedError
@@ -64,6 +68,9 @@ class Balanced(Penalty):
     def prox(self, s, eps):
         return s
 
+    def excess(self, potential):
+        return 0.0
+
     def residual(self, mass, weights, potential):
         return float(np.abs(mass - weights).sum())
 
@@ -82,6 +89,10 @@ class KL(Penalty):
 
     def prox(self, s, eps):
         return s * (self.rho / (self.rho + eps))
+
+    def excess(self, potential):
+        # The prox leaves the mass a exp(-f / rho).
+        return max(-float(potential.min()) / self.rho, 0.0)
 
     def residual(self, mass, weights, potential):
         return float(np.abs(mass - weights * np.exp(-potential / self.rho)).sum())
@@ -103,6 +114,10 @@ class TV(Penalty):
 
     def prox(self, s, eps):
         return np.clip(s, -self.rho, self.rho)
+
+    def excess(self, potential):
+        # Off the lower edge a row has at most its weight; at the edge, any mass above.
+        return 0.0 if potential.min() > -self.rho else math.inf
 
     def residual(self, mass, weights, potential):
         # Distance to the subdifferential: at f = rho any mass below a is optimal, at -rho any above.

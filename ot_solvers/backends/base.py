@@ -93,7 +93,7 @@ class Backend:
     def sweep(
         self,
         geometry: Geometry,
-        f: np.ndarray,
+        f: np.ndarray | None,
         h: np.ndarray,
         eps: float,
         a: np.ndarray,
@@ -108,9 +108,10 @@ class Backend:
         Parameters
         ----------
         geometry : Geometry, shape (n, m)
-        f : (n,) array, cost units
-            The shift of the exponents: the closer to the result, the safer the single pass. Any finite
-            values are legal.
+        f : (n,) array, cost units, or None
+            Shift of the exponents, such that none of ``(f_i - C_ij) / eps + h_j`` overflows in `precision`:
+            a row update at neighbouring `h`. None where no such shift is known: kernels then look for the
+            largest exponent of a row first.
         h : (m,) array, dimensionless
             ``log b_j + g_j / eps``. May hold ``-inf``.
         eps : float > 0, cost units

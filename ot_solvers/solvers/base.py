@@ -95,9 +95,7 @@ class Monitor:
 
         `final` says that `eps` is the target: earlier levels solve another problem.
         """
-        self.iteration += 1
-        progress = Progress(self.iteration, error, eps, time.perf_counter() - self.started)
-        self.history.append(progress)
+        progress = self.note(error, eps)
         if final and (error < self.best or self.best_pair is None):
             self.best, self.best_pair = error, (f, g)
         stop = self.control.callback is not None and self.control.callback(progress) is True
@@ -118,6 +116,13 @@ class Monitor:
             elif self.iteration - self.marked_at >= (self.PATIENCE if self.best > self.reach else 20):
                 return Status.PRECISION_LIMIT if self.best <= self.reach else Status.STALLED
         return None
+
+    def note(self, error: float, eps: float) -> Progress:
+        """Count one pass without judging it."""
+        self.iteration += 1
+        progress = Progress(self.iteration, error, eps, time.perf_counter() - self.started)
+        self.history.append(progress)
+        return progress
 
     def restart(self) -> None:
         """Forget the best iterate: errors are measured in a new arithmetic from here on."""

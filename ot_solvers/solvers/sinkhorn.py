@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -93,6 +94,8 @@ class _Run:
     #: Sweeps at the target that one kernel call may run on a small problem (milliseconds) before the general
     #: loop takes over.
     SMALL_SWEEPS = 1000
+    #: Largest exponent (natural logarithm) that a kernel's arithmetic holds, with room for sums.
+    EXPONENT: ClassVar[dict[str, float]] = {"float64": 600.0, "float32": 60.0}
 
     def __init__(self, options: Sinkhorn, problem: Problem, backend, control: Control):
         self.options = options
@@ -114,6 +117,8 @@ class _Run:
         self.g = np.zeros(m) if control.init is None else control.init[1]
         self.live = problem.b > 0
         self.all_live = bool(self.live.all())
+        #: (eps, g) at which `f` is the row update; None where nobody knows.
+        self.made: tuple[float, np.ndarray] | None = None
         self.stored = None
         self.status: Status | None = None
 
@@ -129,13 +134,28 @@ class _Run:
             self.stored = None
         return self.backend.sweep(
             problem.geometry,
-            self.f,
+            self.f if self.near(eps, g) else None,
             problem.log_b + g / eps,
             eps,
             problem.a,
             problem.penalty_a,
             self.precision,
         )
+
+    def near(self, eps: float, g) -> bool:
+        """Whether no exponent ``log b_j + (f_i + g_j - C_ij) / eps`` can overflow at the potentials at hand.
+
+        Where f is the row update at (eps0, g0) they were at most ``excess`` there; the rest is arithmetic.
+        """
+        if self.made is None:
+            return False
+        eps0, g0 = self.made
+        live, log_b = self.live, self.problem.log_b
+        excess = self.problem.penalty_a.excess(self.f)
+        ratio = eps0 / eps
+        smallest = min(float(log_b[live].min()), 0.0)
+        rise = float((g - g0)[live].max()) / eps
+        return ratio * excess - (ratio - 1) * smallest + rise < self.EXPONENT[self.precision]
 
     def column_update(self, eps: float, f, g, masses):
         """New column potentials from the masses that the sweep left."""
@@ -159,11 +179,15 @@ class _Run:
         """One pass at ``self.g``: (error, column masses); sets ``self.f`` and perhaps ``self.status``."""
         g = self.g
         f, masses = self.sweep(eps, g)
-        error = self.problem.penalty_b.residual(masses[self.live], self.problem.b[self.live], g[self.live])
-        error /= self.unit
-        self.f = f
+        error = self.column_error(g, masses)
+        self.f, self.made = f, (eps, g)
         self.status = self.monitor.record(error, eps, f, g, final=final)
         return error, masses
+
+    def column_error(self, g, masses) -> float:
+        """Marginal error at `g`: rows are exact after a sweep."""
+        live = self.live
+        return self.problem.penalty_b.residual(masses[live], self.problem.b[live], g[live]) / self.unit
 
     @property
     def unit(self) -> float:
@@ -179,10 +203,12 @@ class _Run:
             for eps in levels[:-1]:
                 self.descend(float(eps))
                 if self.status is not None:
+                    self.land(float(levels[-1]))
                     break
             else:
                 self.finish(float(levels[-1]))
-        f, g = self.complete(*self.best())
+        f, g = self.best()
+        f, g = self.complete(f, g)
         status, error = self.honest(f, g)
         return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, self.options.name)
 
@@ -217,18 +243,17 @@ class _Run:
         )
         if found is None:
             return False
-        self.f, self.g, iterations, level, errors = found
+        self.f, self.g, errors = found
+        self.made = (problem.eps, self.g)
         monitor = self.monitor
-        first = len(levels) - 1
-        # History of the kernel: its sweeps on each level are known by count.
+        iterations = len(errors)
+        # History of the kernel: its sweeps on each level are known by count, and take equal times.
+        each = (time.perf_counter() - monitor.started) / iterations
+        on_levels = min(on_levels, sweeps - 1)
         for k, error in enumerate(errors / self.unit):
-            at = min(k // options.sweeps_per_level, first)
-            monitor.history.append(Progress(k + 1, float(error), float(levels[at]), math.nan))
+            at = k // options.sweeps_per_level if k < on_levels else -1
+            monitor.history.append(Progress(k + 1, float(error), float(levels[at]), (k + 1) * each))
         monitor.iteration = iterations
-        if level < first:
-            monitor.best, monitor.best_pair = float(errors[-1]) / self.unit, (self.f, self.g)
-            self.status = Status.MAX_ITER
-            return True
         error = float(errors[on_levels:].min()) / self.unit
         monitor.best, monitor.best_pair = error, (self.f, self.g)
         if error <= self.control.tol:
@@ -240,13 +265,26 @@ class _Run:
         return True
 
     def descend(self, eps: float) -> None:
-        """A few plain sweeps on the way to the target."""
+        """A few plain sweeps on the way to the target; the last pass of `max_iter` belongs to the target."""
         for _ in range(self.options.sweeps_per_level):
+            if self.monitor.iteration + 1 >= self.monitor.max_iter:
+                return
             g = self.g
             _, masses = self.step(eps, final=False)
             if self.status is not None:
                 return
             self.g = self.column_update(eps, self.f, g, masses)
+
+    def land(self, eps: float) -> None:
+        """Exact rows at the target for a solve that ended on the way there.
+
+        Potentials of a larger eps put ``exp((f + g - C) / eps)`` anywhere up to overflow: no plan at all.
+        """
+        g = self.best()[1]
+        f, masses = self.sweep(eps, g)
+        error = self.column_error(g, masses)
+        self.monitor.note(error, eps)
+        self.monitor.best, self.monitor.best_pair = error, (f, g)
 
     def finish(self, eps: float) -> None:
         """Sweeps at the target; float32 costs first in float32, then in float64 if `tol` can be had."""
@@ -257,6 +295,7 @@ class _Run:
             self.precision = "float64"
             self.stored = None
             self.f, self.g = self.best()
+            self.made = (eps, self.g)
             self.monitor.restart()
             self.monitor.reach = self.noise(eps)
             self.iterate(eps)
@@ -280,11 +319,11 @@ class _Run:
             if fallback is not None and error > self.SLACK * accepted:
                 # The extrapolation overshot: back to the plain image of the last accepted point.
                 rule.reset()
-                self.g, self.f = fallback
+                self.g, self.f, self.made = fallback
                 fallback, accepted = None, math.inf
                 continue
             image = self.column_update(eps, self.f, g, masses)
-            fallback, accepted = (image, self.f), error
+            fallback, accepted = (image, self.f, self.made), error
             if self.stored is None:
                 self.absorb(eps, image)
             self.g = image

@@ -97,7 +97,9 @@ class NumbaBackend(Backend):
         # Overflowing casts only make a row leave the safe range.
         with np.errstate(over="ignore"):
             h2 = (h * LOG2E).astype(precision, copy=False)
-            start = (f - shift if shift else f).astype(precision, copy=False)
+            # Without a shift every sum underflows, which sends each row to its running maximum.
+            start = np.full(n, -np.inf) if f is None else (f - shift if shift else f)
+            start = start.astype(precision, copy=False)
         new_f = np.empty(n)
         masses = np.empty((bounds.size - 1, m))
         kind, rho = penalty.kind, penalty.rho

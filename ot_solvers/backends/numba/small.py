@@ -92,8 +92,6 @@ def solve_small(
     Returns
     -------
     iterations : int
-    level : int
-        Index of the level that the last sweep ran on.
     """
     n, m = C.shape
     h2 = np.empty(m)
@@ -123,7 +121,8 @@ def solve_small(
         inv2 = LOG2E / eps
         final = level == levels.size - 1
         on_level = 0
-        while final or on_level < sweeps:
+        # The last pass of max_iter belongs to the target: its rows are exact at the eps asked for.
+        while final or (on_level < sweeps and iteration + 1 < max_iter):
             for j in range(m):
                 h2[j] = log_b[j] * LOG2E + g[j] * inv2
                 masses[j] = 0.0
@@ -153,7 +152,7 @@ def solve_small(
             on_level += 1
             if final:
                 if error <= tol:
-                    return iteration, level
+                    return iteration
                 if error < best:
                     best = error
                     best_f[:] = f
@@ -162,7 +161,7 @@ def solve_small(
                 if final:
                     f[:] = best_f
                     g[:] = best_g
-                return iteration, level
+                return iteration
             if guarded and not error <= 1.5 * accepted:
                 # The extrapolation overshot: back to the plain image it started from.
                 g[:] = last_image
@@ -221,4 +220,4 @@ def solve_small(
                     g[:] = image
                     held = 0
                     slot = 0
-    return iteration, levels.size - 1
+    return iteration
