@@ -15,14 +15,26 @@ from .coupling import GibbsPlan
 from .geometry import SparseGeometry
 from .problem import Problem
 
-__all__ = ["dual_value", "feasible_objective", "hard_lower_bound", "objective"]
+__all__ = ["constant", "dual_value", "feasible_objective", "hard_lower_bound", "objective"]
 
 #: Largest number of pairs for which forbidden pairs are repaired by a linear programme.
 _PROGRAMME_PAIRS = 250_000
 
 
+def constant(problem: Problem) -> float:
+    """``eps * sum(A) * sum(B)`` of the unbalanced divergence ``KL(P | A B')``, in the caller's units.
+
+    Apart from the rest of the objective and of the dual, because large masses make it drown both, or
+    overflow, where gaps and divergences do not depend on it.
+    """
+    if problem.balanced:
+        return 0.0
+    M = problem.mass
+    return problem.eps * (M * float(problem.a.sum())) * (M * float(problem.b.sum()))
+
+
 def objective(problem: Problem, linear: float, entropy: float, row_mass, column_mass) -> float:
-    """Full objective of a plan P = mass * p from its parts, in the caller's units.
+    """Objective of a plan P = mass * p from its parts, without `constant`, in the caller's units.
 
     Parameters
     ----------
@@ -39,19 +51,20 @@ def objective(problem: Problem, linear: float, entropy: float, row_mass, column_
     regular = M * (linear + eps * entropy) - (eps * M * math.log(M)) * moved
     if problem.balanced:
         return regular
-    total = float(problem.a.sum()) * float(problem.b.sum())
     penalties = problem.penalty_a.primal(row_mass, problem.a) + problem.penalty_b.primal(column_mass, problem.b)
-    return regular + eps * (M * M * total - M * moved) + M * penalties
+    return regular - eps * M * moved + M * penalties
 
 
 def dual_value(problem: Problem, f, g, moved: float) -> float:
-    """Dual objective of the potentials, in the caller's units; `moved` is the mass of their plan."""
+    """Dual objective of the potentials, without `constant`, in the caller's units.
+
+    `moved` is the mass of their plan.
+    """
     M, eps = problem.mass, problem.eps
     potentials = problem.penalty_a.dual(f, problem.a) + problem.penalty_b.dual(g, problem.b)
     if problem.balanced:
         return M * (potentials - eps * (moved - float(problem.a.sum()))) - eps * M * math.log(M)
-    total = float(problem.a.sum()) * float(problem.b.sum())
-    return M * potentials - eps * (M * moved - M * M * total)
+    return M * (potentials - eps * moved)
 
 
 def hard_lower_bound(problem: Problem, g, backend) -> float:
@@ -69,7 +82,8 @@ def feasible_objective(problem: Problem, plan: GibbsPlan, statistics, backend):
     Returns
     -------
     value, linear : float
-        In the caller's units; both ``inf`` if no feasible plan was found off the forbidden pairs.
+        In the caller's units, `value` without `constant`; both ``inf`` if no feasible plan was found off
+        the forbidden pairs.
     """
     hard_a, hard_b = problem.penalty_a.hard, problem.penalty_b.hard
     if hard_a and hard_b:

@@ -35,14 +35,11 @@ class DivergenceResult:
 
     def __init__(self, xy: Solution, xx: Solution, yy: Solution, library: Library):
         self.xy, self.xx, self.yy = xy, xx, yy
-        mass_a, mass_b = (xy._problem.mass * w.sum() for w in (xy._problem.a, xy._problem.b))
         # The self potentials are feasible for xy too, and with them the divergence is half the squared
         # kernel distance of a exp(f/eps) and b exp(g/eps): never negative for a positive definite kernel.
         dual = max(xy._dual, _crossed_dual(xy, xx, yy))
-        value = dual - 0.5 * (xx._dual + yy._dual)
-        if not xy._problem.balanced:
-            value += 0.5 * xy.reg * (mass_a - mass_b) ** 2
-        self._value = float(value)
+        # Without the terms eps m_a m_b, eps m_a^2 / 2 and eps m_b^2 / 2, which the mass correction cancels.
+        self._value = float(dual - 0.5 * (xx._dual + yy._dual))
         self.value = library.scalar(self._value)
 
     @property

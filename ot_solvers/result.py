@@ -133,10 +133,14 @@ class Solution:
     def _value(self) -> float:
         found = self._statistics
         entropy = certificates._entropy(self._plan, found)
-        return certificates.objective(self._problem, self._linear, entropy, found.row_mass, found.column_mass)
+        found_value = certificates.objective(
+            self._problem, self._linear, entropy, found.row_mass, found.column_mass
+        )
+        return found_value + certificates.constant(self._problem)
 
     @cached_property
     def _dual(self) -> float:
+        """`dual_value` without the constant of the unbalanced divergence."""
         moved = float(self._statistics.row_mass.sum())
         return certificates.dual_value(self._problem, self._f, self._g, moved)
 
@@ -161,7 +165,7 @@ class Solution:
     @cached_property
     def dual_value(self) -> Any:
         """Dual objective of the potentials: a lower bound of the optimal value."""
-        return self._library.scalar(self._dual)
+        return self._library.scalar(self._dual + certificates.constant(self._problem))
 
     @cached_property
     def gap(self) -> Any:
