@@ -314,9 +314,11 @@ class _Run:
         while True:
             g = self.g
             error, masses = self.step(eps, final=True)
-            if self.status is not None:
+            overshot = fallback is not None and not error <= self.SLACK * accepted
+            # An extrapolation that overflows says nothing about the iteration itself.
+            if self.status is not None and not (overshot and self.status is Status.DIVERGED):
                 return
-            if fallback is not None and error > self.SLACK * accepted:
+            if overshot:
                 # The extrapolation overshot: back to the plain image of the last accepted point.
                 rule.reset()
                 self.g, self.f, self.made = fallback
