@@ -44,6 +44,11 @@ def softmin(geometry, h, eps):
     return out
 
 
+def _log(weights):
+    with np.errstate(divide="ignore"):
+        return np.log(weights)
+
+
 def sweep(backend, geometry, f, h, eps, a, penalty):
     s = backend.softmin(geometry, h, eps)
     new = penalty.prox(s, eps)
@@ -52,10 +57,11 @@ def sweep(backend, geometry, f, h, eps, a, penalty):
     xp = geometry.xp
     n, m = geometry.shape
     column_mass = np.zeros(m)
+    # Weights inside the exponent: a soft side may leave a row without weight a potential that overflows alone.
+    scale = new / eps + _log(a)
     for start, stop in row_blocks(n, m):
         t = _exponents(geometry, start, stop, h, eps)
-        rows = xp.exp(t + xp.asarray(new[start:stop] / eps)[:, None])
-        column_mass += _host(xp.sum(rows * xp.asarray(a[start:stop])[:, None], axis=0))
+        column_mass += _host(xp.sum(xp.exp(t + xp.asarray(scale[start:stop])[:, None]), axis=0))
     return new, column_mass
 
 
@@ -92,9 +98,8 @@ def _plan_block(plan, start, stop):
     xp = geometry.xp
     C = geometry.block(start, stop)
     f = xp.asarray(plan.f[start:stop])[:, None]
-    with np.errstate(invalid="ignore"):
-        density = xp.exp((f - C) / plan.eps + xp.asarray(plan.h)[None, :])
-    return xp.asarray(plan.a[start:stop])[:, None] * density, C
+    log_a = xp.asarray(_log(plan.a[start:stop]))[:, None]
+    return xp.exp(((f - C) / plan.eps + xp.asarray(plan.h)[None, :]) + log_a), C
 
 
 def plan_rows(plan, start, stop):
