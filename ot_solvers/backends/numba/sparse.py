@@ -121,17 +121,19 @@ def sparsify(plan, dropped):
 def top_k(geometry, h, eps, k):
     indptr, indices, C = geometry.arrays
     n = geometry.shape[0]
-    # Rows with fewer than k allowed pairs are filled with forbidden ones, in order of index, at +inf.
+    # Rows with fewer than k finite values are filled with the other columns, in order of index, at +inf.
     found, values = np.empty((n, k), dtype=np.int64), np.full((n, k), np.inf)
     g = eps * h
     for i in range(n):
         part = slice(indptr[i], indptr[i + 1])
         reduced = C[part] - g[indices[part]]
+        finite = np.isfinite(reduced)
+        columns, reduced = indices[part][finite], reduced[finite]
         order = np.argsort(reduced, kind="stable")[:k]
         size = order.size
-        found[i, :size] = indices[part][order]
+        found[i, :size] = columns[order]
         values[i, :size] = reduced[order]
         if size < k:
-            rest = np.setdiff1d(np.arange(geometry.shape[1]), indices[part])
+            rest = np.setdiff1d(np.arange(geometry.shape[1]), columns)
             found[i, size:] = rest[: k - size]
     return found, values
