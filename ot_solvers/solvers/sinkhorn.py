@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..coupling import GibbsPlan
+from ..penalties import translation
 from ..problem import Problem
 from ..status import Progress, Status
 from .acceleration import Anderson, Plain, Relaxation
@@ -114,7 +115,7 @@ class _Run:
         self.monitor = Monitor(control, max_iter, self.floor)
         n, m = geometry.shape
         self.f = np.zeros(n) if control.init is None else control.init[0]
-        self.g = np.zeros(m) if control.init is None else control.init[1]
+        self.g = np.zeros(m) if control.init is None else problem.penalty_b.project(control.init[1])
         self.live = problem.b > 0
         self.all_live = bool(self.live.all())
         #: (eps, g) at which `f` is the row update; None where nobody knows.
@@ -168,6 +169,8 @@ class _Run:
         if lost.any():
             s = np.where(lost, self.column_softmin(eps, f), s)
         s = problem.penalty_b.prox(s, eps)
+        if not problem.balanced:
+            s = s - translation(problem.penalty_a, f, problem.a, problem.penalty_b, s, b)
         return s if self.all_live else np.where(self.live, s, g)
 
     def column_softmin(self, eps: float, f):
@@ -332,7 +335,7 @@ class _Run:
             proposal = rule.propose(g[live], image[live])
             if np.isfinite(proposal).all():
                 self.g = image.copy()
-                self.g[live] = proposal
+                self.g[live] = self.problem.penalty_b.project(proposal)
             else:
                 rule.reset()
 

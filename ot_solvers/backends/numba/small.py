@@ -215,6 +215,8 @@ def solve_small(
                 extrapolate(g, residual, residual_steps, image_steps, held)
                 finite = True
                 for j in range(m):
+                    if kind_b == 2:
+                        g[j] = min(max(g[j], -rho_b), rho_b)
                     finite = finite and abs(g[j]) < math.inf
                 if not finite:
                     g[:] = image
