@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
 from .records import Store
 from .tasks import NotReached
+
+#: Pause between two contenders: idle threads of OpenBLAS and OpenMP spin for some 30 ms before they sleep.
+SETTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,7 @@ def _run_round(case: Case, benches: list[Bench], index: int, store: Store, step)
     for bench in list(benches):
         step(f"{case.name}: {bench.contender.name}: round {index + 1}")
         setup = store.setup(case, bench.contender)
+        time.sleep(SETTLE_SECONDS)
         alive = False
         with _failures(case, bench, store):
             store.add_round(case, bench.contender, index, **case.task.measure(bench, setup))

@@ -72,7 +72,7 @@ class PerIteration(Task):
     quantity = "ns per pair and iteration"
 
     low: int = 10
-    span_seconds: float = 0.75
+    span_seconds: float = 1.0
     max_span: int = 50
     step: int = 10
     memory: bool = False
@@ -84,7 +84,7 @@ class PerIteration(Task):
         run, verdict = bench.judged_run(low) if self.judged else (bench.run(low), None)
         # The first run holds lazy initialisations, compiled code too: the second is what a run costs.
         again = bench.run(low, memory=self.memory)
-        high = self.low + self._span(again["seconds"] / self.low)
+        high = self.low + self._span(bench, again["seconds"])
         compile_seconds += bench.compile(Setting(high))
         bench.run(Setting(high))  # a first call at this length may allocate or compile once more
         return {
@@ -96,10 +96,16 @@ class PerIteration(Task):
             **{k: again[k] for k in ("peak_bytes", "peak_source") if k in again},
         }
 
-    def _span(self, seconds: float) -> int:
-        # The short run has fixed costs as well: an overestimate, hence a span on the short side.
-        steps = round(self.span_seconds / seconds / self.step)
-        return self.step * max(1, min(steps, self.max_span // self.step))
+    def _span(self, bench, low_seconds: float) -> int:
+        most = self.max_span // self.step
+        if most <= 1:
+            return self.step
+        probe = Setting(self.low + self.step)
+        bench.compile(probe)
+        seconds = bench.run(probe)["seconds"]
+        # Noise may swap the two; a step is no less than a twentieth of such a run.
+        step_seconds = max(seconds - low_seconds, 0.05 * seconds)
+        return self.step * max(1, min(round(self.span_seconds / step_seconds), most))
 
     def measure(self, bench, setup):
         low, high = (bench.run(Setting(setup[k])) for k in ("low", "high"))
