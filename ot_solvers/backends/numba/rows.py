@@ -42,7 +42,17 @@ GROUP_TILE = 512
 
 
 class StoredRows(NamedTuple):
-    """Row-major matrix; ``shift`` is subtracted from every cost (float64 matrices only)."""
+    """Row-major matrix, read in place."""
+
+    C: Any
+
+
+class ShiftedRows(NamedTuple):
+    """Row-major float64 matrix with ``shift`` subtracted from every cost as it is read.
+
+    A record of its own: a test of the shift at run time keeps LLVM from reading plain rows in place
+    (measured 0.84 against 0.46 ns per pair).
+    """
 
     C: Any
     shift: float
@@ -67,8 +77,10 @@ def row_source(geometry, precision: str):
     """(record, shift) through which kernels read `geometry` in the given arithmetic."""
     if isinstance(geometry, DenseGeometry):
         base = geometry if geometry._of is None else geometry._of
-        record = StoredColumns if geometry.transposed else StoredRows
-        return record(writable_view(geometry.rows), base.shift), base.shift
+        C, shift = writable_view(geometry.rows), base.shift
+        if geometry.transposed:
+            return StoredColumns(C, shift), shift
+        return (ShiftedRows(C, shift) if shift else StoredRows(C)), shift
     if isinstance(geometry, PointCloud):
         dtype = np.dtype(precision).type
         kernel = geometry.cost.kernel(dtype, geometry.x.shape[1])
@@ -131,7 +143,7 @@ def _record(rows):
 
 @overload(shape)
 def _shape(rows):
-    if _record(rows) is StoredRows:
+    if _record(rows) in (StoredRows, ShiftedRows):
         return lambda rows: rows.C.shape
     if _record(rows) is StoredColumns:
         return lambda rows: (rows.C.shape[1], rows.C.shape[0])
@@ -140,7 +152,7 @@ def _shape(rows):
 
 @overload(touch)
 def _touch(rows, i, start, stop):
-    if _record(rows) is StoredRows:
+    if _record(rows) in (StoredRows, ShiftedRows):
         per_line = 64 // (rows.types[0].dtype.bitwidth // 8)
 
         def stored(rows, i, start, stop):
@@ -155,27 +167,25 @@ def _touch(rows, i, start, stop):
 def _cost_tile(rows, i, start, stop, buffer):
     record = _record(rows)
     if record is StoredRows:
-        if rows.types[0].dtype == types.float32:
-            return lambda rows, i, start, stop, buffer: rows.C[i, start:stop]
+        return lambda rows, i, start, stop, buffer: rows.C[i, start:stop]
+    if record is ShiftedRows:
 
-        def stored(rows, i, start, stop, buffer):
+        def shifted(rows, i, start, stop, buffer):
             row = rows.C[i, start:stop]
-            if rows.shift == 0.0:
-                return row
             out = buffer[0, : stop - start]
             for j in range(stop - start):
                 out[j] = row[j] - rows.shift
             return out
 
-        return stored
+        return shifted
     if record is StoredColumns:
-        shifted = rows.types[0].dtype == types.float64
+        may_shift = rows.types[0].dtype == types.float64
 
         def gathered(rows, i, start, stop, buffer):
             out = buffer[0, : stop - start]
             for j in range(stop - start):
                 out[j] = rows.C[start + j, i]
-            if shifted and rows.shift != 0.0:
+            if may_shift and rows.shift != 0.0:
                 for j in range(stop - start):
                     out[j] -= rows.shift
             return out
