@@ -45,7 +45,7 @@ def describe(threads: int) -> dict:
         "cpu": _cpu_model(),
         "cores": _cores(),
         "threads": threads,
-        "os": f"{platform.system()} {platform.release()}",
+        "os": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "blas": _blas(),
         "versions": _versions(),
