@@ -334,10 +334,10 @@ def run_problem(
     balanced = pair is None or pair == (np.inf, np.inf)
     rtol = 1e-3 if _coarse(a, b, library) else 1e-6
     weights_a, weights_b, mass = normalise_masses(weights_a, weights_b, balanced=balanced, rtol=rtol)
-    geometry.check_weights(weights_a, weights_b)
     penalties = (Balanced(), Balanced()) if pair is None else (
         make_penalty(pair[0], unbalanced_type), make_penalty(pair[1], unbalanced_type)
     )  # fmt: skip
+    _check_reach(geometry, weights_a, weights_b, penalties)
     eps = absolute_eps(regulariser, geometry, engine)
     problem = Problem(geometry, weights_a, weights_b, mass, eps, *penalties, balanced=balanced)
     shapes = ((n,), (m,)) if grid_shape is None else (grid_shape, grid_shape)
@@ -373,6 +373,19 @@ def run_problem(
         raise InfeasibleError(infeasible)
     _report(solution, control, on_failure)
     return solution
+
+
+def _check_reach(geometry, a, b, penalties) -> None:
+    """Raise where a hard side has a weight with nowhere to go."""
+    for name, penalty, cut in zip("ab", penalties, geometry.cut_off(a, b)):
+        stuck = np.flatnonzero(cut)
+        if penalty.hard and stuck.size:
+            i = int(stuck[0])
+            line = f"C[{i}, :]" if name == "a" else f"C[:, {i}]"
+            raise InfeasibleError(
+                f"{name}[{i}] has weight, but {line} allows no pair with a weight of the other side: no plan has "
+                "finite cost. Allow more pairs, set that weight to 0, or pass unbalanced=rho"
+            )
 
 
 def _coarse(a, b, library) -> bool:

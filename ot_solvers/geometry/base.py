@@ -52,5 +52,6 @@ class Geometry:
         """Upper bound of ``max C - min C`` over finite entries, cheap: where eps-scaling starts."""
         raise NotImplementedError
 
-    def check_weights(self, a: np.ndarray, b: np.ndarray) -> None:
-        """Raise where a weight has no finite cost to go to."""
+    def cut_off(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) and (m,) masks of the points with weight that no allowed pair joins to weight."""
+        return np.zeros(self.shape[0], dtype=bool), np.zeros(self.shape[1], dtype=bool)

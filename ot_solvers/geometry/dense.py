@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 
-from ..errors import InfeasibleError
 from .base import Geometry
 
 __all__ = ["DenseGeometry"]
@@ -111,19 +110,22 @@ class DenseGeometry(Geometry):
         low, high, _, _ = self.extremes
         return high - low if high >= low else 0.0
 
-    def check_weights(self, a, b):
+    def cut_off(self, a, b):
         if not self.forbids:
-            return
-        for side, weights, C in (("a", a, self.array), ("b", b, self.array.T)):
-            live = np.flatnonzero(weights > 0)
-            partner = (b if side == "a" else a) > 0
-            for i in live:
-                if not np.isfinite(C[i][partner]).any():
-                    what = f"C[{i}, :]" if side == "a" else f"C[:, {i}]"
-                    raise InfeasibleError(
-                        f"{what} is +inf wherever the other side has weight, but {side}[{i}]={weights[i]:.3g} "
-                        "must go somewhere: no plan has finite cost"
-                    )
+            return super().cut_off(a, b)
+        return _stuck(self.array, a, b), _stuck(self.array.T, b, a)
 
     def __repr__(self):
         return f"DenseGeometry(shape={self.shape}, dtype={self.dtype})"
+
+
+def _stuck(C, weights, partners) -> np.ndarray:
+    """(n,) mask of rows with weight whose costs are ``+inf`` wherever the partners have weight."""
+    out = np.zeros(weights.size, dtype=bool)
+    live = np.flatnonzero(weights > 0)
+    allowed = np.flatnonzero(partners > 0)
+    step = max(1, (1 << 20) // max(1, allowed.size))
+    for start in range(0, live.size, step):
+        rows = live[start : start + step]
+        out[rows] = ~np.isfinite(C[np.ix_(rows, allowed)]).any(axis=1)
+    return out

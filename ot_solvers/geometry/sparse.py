@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 
-from ..errors import InfeasibleError
 from .base import Geometry
 
 __all__ = ["SparseGeometry"]
@@ -73,22 +72,16 @@ class SparseGeometry(Geometry):
         data = self.matrix.data
         return float(data.max() - data.min()) if data.size else 0.0
 
-    def check_weights(self, a, b):
-        for name, weights, partner, csr in (
-            ("a", a, b, self.matrix),
-            ("b", b, a, self.T.matrix),
-        ):
-            # Explicit zeros are allowed pairs: count stored entries, not non-zero ones.
-            pattern = csr.copy()
-            pattern.data = np.ones(csr.nnz)
-            reached = pattern @ (partner > 0).astype(np.float64)
-            stuck = np.flatnonzero((weights > 0) & (reached == 0))
-            if stuck.size:
-                i = int(stuck[0])
-                raise InfeasibleError(
-                    f"the pattern allows no pair between {name}[{i}]={weights[i]:.3g} and any weight of the "
-                    "other side: no plan has finite cost"
-                )
+    def cut_off(self, a, b):
+        return _stuck(self.matrix, a, b), _stuck(self.T.matrix, b, a)
 
     def __repr__(self):
         return f"SparseGeometry(shape={self.shape}, nnz={self.matrix.nnz}, dtype={self.dtype})"
+
+
+def _stuck(csr, weights, partners) -> np.ndarray:
+    """(n,) mask of rows with weight that store no pair with a weight on the other side."""
+    # Explicit zeros are allowed pairs: count stored entries, not non-zero ones.
+    pattern = csr.copy()
+    pattern.data = np.ones(csr.nnz)
+    return (weights > 0) & (pattern @ (partners > 0).astype(np.float64) == 0)

@@ -118,6 +118,12 @@ class _Run:
         self.g = np.zeros(m) if control.init is None else problem.penalty_b.project(control.init[1])
         self.live = problem.b > 0
         self.all_live = bool(self.live.all())
+        # Points that forbidden pairs cut off; only soft sides have any, and keep them at a known potential.
+        self.cut_a, self.cut_b = (np.flatnonzero(cut) for cut in geometry.cut_off(problem.a, problem.b))
+        self.g = self.g.copy()
+        self.g[self.cut_b] = problem.penalty_b.unreachable
+        self.reached_a, self.reached_b = problem.a.copy(), problem.b.copy()
+        self.reached_a[self.cut_a] = self.reached_b[self.cut_b] = 0.0
         #: (eps, g) at which `f` is the row update; None where nobody knows.
         self.made: tuple[float, np.ndarray] | None = None
         self.stored = None
@@ -133,7 +139,7 @@ class _Run:
             if found is not None:
                 return found
             self.stored = None
-        return self.backend.sweep(
+        f, masses = self.backend.sweep(
             problem.geometry,
             self.f if self.near(eps, g) else None,
             problem.log_b + g / eps,
@@ -142,6 +148,8 @@ class _Run:
             problem.penalty_a,
             self.precision,
         )
+        f[self.cut_a] = problem.penalty_a.unreachable
+        return f, masses
 
     def near(self, eps: float, g) -> bool:
         """Whether no exponent ``log b_j + (f_i + g_j - C_ij) / eps`` can overflow at the potentials at hand.
@@ -170,7 +178,8 @@ class _Run:
             s = np.where(lost, self.column_softmin(eps, f), s)
         s = problem.penalty_b.prox(s, eps)
         if not problem.balanced:
-            s = s - translation(problem.penalty_a, f, problem.a, problem.penalty_b, s, b)
+            s = s - translation(problem.penalty_a, f, self.reached_a, problem.penalty_b, s, self.reached_b)
+            s[self.cut_b] = problem.penalty_b.unreachable
         return s if self.all_live else np.where(self.live, s, g)
 
     def column_softmin(self, eps: float, f):
@@ -227,10 +236,12 @@ class _Run:
         if options.kernel != "auto" or self.control.callback is not None or self.precision != "float64":
             return False
         problem = self.problem
-        if options.acceleration == "relaxation":
+        if options.acceleration == "relaxation" or self.cut_a.size or self.cut_b.size:
             return False
         on_levels = options.sweeps_per_level * (len(levels) - 1)
-        sweeps = min(self.SMALL_SWEEPS + on_levels, self.monitor.max_iter)
+        # The kernel knows no `translation`: it must not insist where that is the slow mode.
+        most = self.SMALL_SWEEPS if problem.balanced else self.SMALL_SWEEPS // 20
+        sweeps = min(most + on_levels, self.monitor.max_iter)
         found = self.backend.solve_small(
             problem.geometry,
             problem.a,
