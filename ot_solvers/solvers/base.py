@@ -124,6 +124,10 @@ class Monitor:
         self.history.append(progress)
         return progress
 
+    def forgive(self) -> None:
+        """Count patience from here: something else is tried."""
+        self.mark, self.marked_at = self.best, self.iteration
+
     def restart(self) -> None:
         """Forget the best iterate: errors are measured in a new arithmetic from here on."""
         self.best, self.best_pair = math.inf, None

@@ -329,6 +329,14 @@ class _Run:
             g = self.g
             error, masses = self.step(eps, final=True)
             overshot = fallback is not None and not error <= self.SLACK * accepted
+            if self.status is Status.STALLED and isinstance(rule, Anderson):
+                # On near-assignment problems the extrapolation may stall where relaxed sweeps go on.
+                rule = Relaxation(None)
+                self.f, self.g = self.best()
+                self.made = (eps, self.g)
+                self.monitor.forgive()
+                fallback, accepted = None, math.inf
+                continue
             # An extrapolation that overflows says nothing about the iteration itself.
             if self.status is not None and not (overshot and self.status is Status.DIVERGED):
                 return
