@@ -159,7 +159,8 @@ def entropic(reg, relative_to) -> Entropic:
     UnsupportedError
         For ``None`` and 0: exact transport.
     """
-    if reg is None or (isinstance(reg, (int, float)) and not isinstance(reg, bool) and reg == 0):
+    number = isinstance(reg, (int, float, np.integer, np.floating)) and not isinstance(reg, bool)
+    if reg is None or (number and reg == 0):
         raise UnsupportedError(
             f"reg={reg!r} asks for exact (unregularised) transport, which this version does not solve; give a "
             "positive reg in cost units, or a relative one such as reg=0.01, reg_relative_to='mean' (the "
@@ -171,7 +172,7 @@ def entropic(reg, relative_to) -> Entropic:
                 f"reg={reg!r} is relative to {reg.relative_to!r}, but reg_relative_to={relative_to!r}"
             )
         return reg if relative_to is None else Entropic(reg.eps, relative_to)
-    if isinstance(reg, bool) or not isinstance(reg, (int, float, np.integer, np.floating)):
+    if not number:
         raise TypeError(f"reg={reg!r} must be a positive number or ots.Entropic(eps), not {type(reg).__name__}")
     if not (math.isfinite(reg) and reg > 0):
         raise ValueError(f"reg={reg!r} must be positive and finite")

@@ -74,13 +74,13 @@ def weights(value: Any, argument: str, size: int, shape: tuple[int, ...] | None 
     expected = (size,) if shape is None else shape
     if array.shape != expected:
         raise ValueError(f"{argument} has shape {array.shape}; expected {expected}, one weight per point")
-    array = np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
-    low = array.min()
-    if low < 0:
-        i = int(array.argmin())
-        raise ValueError(f"{argument}[{i}] is {array[i]:g}; weights must not be negative")
+    # Before the cast: an index that the caller can use.
     finite(array, argument)
-    return array
+    if array.min() < 0:
+        where = np.unravel_index(int(array.argmin()), array.shape)
+        place = ", ".join(str(int(i)) for i in where)
+        raise ValueError(f"{argument}[{place}] is {array[where]:g}; weights must not be negative")
+    return np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
 
 
 def read_cost(cost: Any) -> Cost:

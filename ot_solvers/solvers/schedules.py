@@ -30,7 +30,7 @@ def eps_levels(eps: float, spread: float, factor: float | None) -> np.ndarray:
     start = spread / 4
     if factor is None or not np.isfinite(start) or start <= eps:
         return np.array([eps])
-    count = int(np.ceil(np.log(start / eps) / -np.log(factor)))
+    count = int(np.ceil((np.log(start) - np.log(eps)) / -np.log(factor)))
     # Equal ratios, so that the last step is no jump: at most `factor` apart, ending at eps exactly.
     levels = np.geomspace(start, eps, count + 1)
     levels[-1] = eps
