@@ -140,7 +140,8 @@ def solve_small(
                     total += row[j]
                 s = -eps * LN2 * (top + math.log2(total))
                 f[i] = prox(kind_a, rho_a, s, eps)
-                weight = a[i] / total * math.exp((f[i] - s) / eps)
+                # A cut potential may be any way from s: a huge weight, never inf, which turns 0 into NaN.
+                weight = a[i] / total * math.exp(min((f[i] - s) / eps, 700.0))
                 for j in range(m):
                     masses[j] += weight * row[j]
             error = 0.0
@@ -153,7 +154,7 @@ def solve_small(
             if final:
                 if error <= tol:
                     return iteration
-                if error < best:
+                if error < best or on_level == 1:
                     best = error
                     best_f[:] = f
                     best_g[:] = g
@@ -176,10 +177,11 @@ def solve_small(
                 residual[j] = 0.0
                 if not b[j] > 0.0:
                     continue
-                if masses[j] > 1e-50 * b[j]:
+                if 1e-50 * b[j] < masses[j] < math.inf:
                     s = g[j] - eps * math.log(masses[j] / b[j])
                 else:
-                    # The column has underflowed: its own soft minimum, with its own shift.
+                    # The mass has underflowed, or overflowed at a cut off row potential: the column's own soft
+                    # minimum, with its own shift.
                     top = -math.inf
                     for i in range(n):
                         column[i] = -math.inf

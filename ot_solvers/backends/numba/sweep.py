@@ -82,7 +82,8 @@ def sweep_blocks(rows, f, h2, eps, shift, a, kind, rho, low, high, bounds, first
             new_f[i] = potential
             weight = a[i] / total
             if kind != 0:
-                weight *= math.exp((potential - s) / eps)
+                # A cut potential may be any way from s: a huge weight, never inf, which turns 0 into NaN.
+                weight *= math.exp(min((potential - s) / eps, 700.0))
             if not weight > 0.0:
                 continue
             # Weights are counted in the unit of the first row of a group: no float32 underflow at small a.
