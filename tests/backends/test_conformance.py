@@ -1,0 +1,414 @@
+"""Every primitive of every backend against `reference`: primitive x geometry x side x regularisation x dtype.
+
+A new backend enters by its line in the registry and a new primitive by its entry in `CALLS`.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from checks import check_close
+from conformance_cases import GEOMETRIES, case, cost_case, plan
+from tolerances import tolerance
+
+from ot_solvers import PerformanceWarning, costs
+from ot_solvers.backends import registry
+from ot_solvers.backends.base import PRIMITIVES
+from ot_solvers.penalties import KL, TV, Balanced
+
+REFERENCE = registry.get("reference")
+BACKENDS = [name for name in registry.names() if name != "reference"]
+
+#: Below this share of the total, column masses of a sweep are the caller's business (`Backend.sweep`).
+MASS_FLOOR = {"float64": 1e-50, "float32": 1e-18}
+#: Numbers below the normal range may be flushed to 0.
+TINY = 1e-300
+
+
+def fast_first(values, quick=None):
+    """Parameters, one of them (the first unless named) marked ``fast``."""
+    values = list(values)
+    quick = values[0] if quick is None else quick
+    return [pytest.param(v, marks=pytest.mark.fast) if v == quick else v for v in values]
+
+
+def exponents(case):
+    """Largest exponent of a plan entry, plus one: the relative error that one rounding of it makes."""
+    return 1 + case.size / case.eps
+
+
+def log_weights(case, g):
+    with np.errstate(divide="ignore"):
+        return np.log(case.b) + g / case.eps
+
+
+def relative(values, case):
+    """Scale of positive sums over plan entries."""
+    return exponents(case) * np.abs(values) + TINY / tolerance("float64", "mass")
+
+
+def penalties(case):
+    """One of each; TV just small enough to cut some potentials, by no more than a few eps."""
+    spread = np.ptp(case.cost_range)
+    cut = max(np.abs(case.f).max() - 3 * case.eps, case.eps)
+    return {"balanced": Balanced(), "kl": KL(0.7 * spread), "tv": TV(cut)}
+
+
+# --- one entry per primitive: what it says of a case, potentials and costs counted from the offset --------------
+# Each returns {name: (value, quantity of the table of tolerances, scale)}.
+
+
+def of_softmin(backend, case, geometry, offset):
+    h = log_weights(case, case.g)
+    nothing = np.full(h.shape, -np.inf)
+    scale = case.size + offset
+    return {
+        "softmin": (backend.softmin(geometry, h, case.eps) - offset, "potential", scale),
+        "of nothing": (backend.softmin(geometry, nothing, case.eps) - offset, "potential", scale),
+    }
+
+
+def from_offset(f, offset):
+    """Potentials counted from the offset of the costs; 0 is what a row without finite cost gets."""
+    return np.where(f == 0, 0, f - offset)
+
+
+def swept(found, dtype, case, offset, name):
+    f, masses = found
+    scale = exponents(case) * masses + MASS_FLOOR[dtype] * masses.sum() / tolerance(dtype, "mass")
+    return {
+        f"{name}, f": (from_offset(f, offset), (dtype, "potential"), case.size + offset),
+        f"{name}, column mass": (masses, (dtype, "mass"), scale),
+    }
+
+
+def of_sweep(backend, case, geometry, offset):
+    h = log_weights(case, case.g)
+    found = {}
+    for name, penalty in penalties(case).items():
+        if offset and not penalty.hard:
+            continue  # the prox of a soft side knows where zero is
+        for dtype in case.precisions:
+            for shift, f in {"near": case.f + offset, "unknown": None}.items():
+                pair = backend.sweep(geometry, f, h, case.eps, case.a, penalty, dtype)
+                found |= swept(pair, dtype, case, offset, f"{name} in {dtype}, shift {shift}")
+    return found
+
+
+def of_absorb(backend, case, geometry, offset):
+    """The first sweep of a stored kernel, at potentials some way from those it was made for."""
+    found = {}
+    g = case.g + 3 * case.eps * np.cos(np.arange(case.g.size))
+    for name, penalty in penalties(case).items():
+        if offset and not penalty.hard:
+            continue
+        for dtype in case.precisions:
+            kept = plan(case, geometry, offset)
+            stored = backend.absorb(kept, dtype)
+            if "absorb" in backend.primitives(geometry.kind):
+                assert stored is not None
+            pair = None if stored is None else stored.sweep(g, case.b, case.a, penalty)
+            if pair is None:
+                # Lazy, or out of reach: what the caller does then.
+                h = log_weights(case, g) + kept.log_mass
+                f, masses = REFERENCE.sweep(case.twin, case.f, h, case.eps, case.a, penalty)
+                pair = np.where(f == 0, 0, f + offset), masses
+            found |= swept(pair, dtype, case, offset, f"{name} in {dtype}")
+    return found
+
+
+def of_hardmin(backend, case, geometry, offset):
+    masked = np.where(case.b > 0, case.g, -np.inf)
+    return {"hardmin": (backend.hardmin(geometry, masked) - offset, "cost", case.size + offset)}
+
+
+def of_cost_statistics(backend, case, geometry, offset):
+    found = backend.cost_statistics(geometry)
+    return {
+        "minimum": (found.minimum - offset, "cost", case.size + offset),
+        "maximum": (found.maximum - offset, "cost", case.size + offset),
+        "mean": (found.mean - offset, "cost", case.size + offset),
+        "pairs": (found.pairs, "cost", 0.0),
+    }
+
+
+def of_transport(backend, case, geometry, offset):
+    rng = np.random.default_rng(1)
+    v = rng.normal(size=(case.g.size, 3))
+    kept = plan(case, geometry, offset)
+    scale = relative(REFERENCE.transport(plan(case, case.twin, 0.0), np.abs(v)), case)
+    return {"transport": (backend.transport(kept, v), "mass", scale)}
+
+
+def of_plan_statistics(backend, case, geometry, offset):
+    found = backend.plan_statistics(plan(case, geometry, offset))
+    cost = found.row_cost - offset * found.row_mass
+    return {
+        "row mass": (found.row_mass, "mass", relative(found.row_mass, case)),
+        "column mass": (found.column_mass, "mass", relative(found.column_mass, case)),
+        "row cost": (cost, "mass", relative(found.row_mass, case) * (case.size + offset)),
+    }
+
+
+def of_rounded_objective(backend, case, geometry, offset):
+    rng = np.random.default_rng(1)
+    n, m = geometry.shape
+    x, y = rng.uniform(0.5, 1, n), rng.uniform(0.5, 1, m)
+    kept = plan(case, geometry, offset)
+    mass = float(x @ backend.transport(kept, y[:, None])[:, 0])
+    scale = exponents(case) * mass
+    zero_a, zero_b = np.zeros(n), np.zeros(m)
+    linear, entropy = backend.rounded_objective(kept, x, y, zero_a, zero_b)
+    found = {
+        "linear": (linear - offset * mass, "value", scale * (case.size + offset)),
+        "entropy": (entropy, "value", scale * exponents(case)),
+    }
+    added, entropy = backend.rounded_objective(kept, x, y, 0.3 * case.a, case.b)
+    found["linear with a remainder"] = (
+        added - offset * (mass + 0.3),
+        "value",
+        (1 + scale) * (case.size + offset),
+    )
+    if np.isfinite(added):  # the entropy of a plan on forbidden pairs is nobody's business
+        found["entropy with a remainder"] = (entropy, "value", (1 + scale) * exponents(case))
+    return found
+
+
+def of_plan_rows(backend, case, geometry, offset):
+    n = geometry.shape[0]
+    kept = plan(case, geometry, offset)
+    rows = backend.plan_rows(kept, 0, n)
+    some = backend.plan_rows(kept, 2, n - 1)
+    return {
+        "plan": (rows, "mass", relative(rows, case)),
+        "rows 2 to n - 1": (some, "mass", relative(some, case)),
+    }
+
+
+def of_sparsify(backend, case, geometry, offset):
+    """Backends may keep more than the reference: the promise is checked, not the pattern."""
+    kept = plan(case, geometry, offset)
+    P = REFERENCE.plan_rows(plan(case, case.twin, 0.0), 0, geometry.shape[0])
+    found = {}
+    for dropped in (0.0, 1e-6, 0.3):
+        indptr, indices, data = backend.sparsify(kept, dropped)
+        check_sparsified(P, indptr, indices, data, dropped, exponents(case))
+        found[f"kept mass at {dropped}"] = (data.sum() > 0, "mass", 0.0)
+    return found
+
+
+def check_sparsified(P, indptr, indices, data, dropped, scale):
+    """CSR parts hold the largest entries of every row of P, and all but the share `dropped` of its mass."""
+    assert indptr[0] == 0
+    assert indptr[-1] == indices.size == data.size
+    for i, row in enumerate(P):
+        part = slice(indptr[i], indptr[i + 1])
+        columns = indices[part]
+        assert (np.diff(columns) > 0).all(), "columns of a row must be sorted and distinct"
+        floor = TINY / tolerance("float64", "mass")
+        check_close(
+            data[part], row[columns], "float64", "mass", scale=scale * row[columns] + floor, what=f"row {i}"
+        )
+        rest = np.delete(row, columns)
+        rounding = 1e-12 * scale * row.sum()
+        assert rest.sum() <= dropped * row.sum() + rounding, f"row {i} lost {rest.sum() / row.sum():.3g}"
+        if columns.size == 0:
+            assert row.sum() == 0, f"row {i} has mass but no entry"
+            continue
+        smallest = row[columns].min()
+        assert smallest >= rest.max(initial=0.0) * (1 - 1e-12 * scale), f"row {i} dropped a larger entry"
+        # Not wasteful: without all that is not clearly larger, by an eighth, the loss would exceed the share.
+        if dropped:
+            hopeless = row[row <= smallest * 1.125].sum() + rounding
+            assert hopeless > dropped * row.sum() or columns.size == 1, f"row {i} keeps too much"
+
+
+def of_top_k(backend, case, geometry, offset):
+    h = log_weights(case, case.g)
+    found = {}
+    for k in (1, 5, geometry.shape[1]):
+        indices, values = backend.top_k(geometry, h, case.eps, k)
+        found[f"values of top {k}"] = (values - offset, "cost", case.size + offset)
+        found[f"indices of top {k}"] = (indices, "cost", 0.0)
+    return found
+
+
+def of_cost_gradient(backend, case, geometry, offset):
+    x, y = geometry.prepared
+    n = geometry.shape[0]
+    slopes = geometry.cost.gradient(x, y, geometry.block(0, n))
+    P = REFERENCE.plan_rows(plan(case, case.twin, 0.0), 0, n)
+    scale = exponents(case) * (P[:, :, None] * np.abs(slopes)).sum(1).max(1, keepdims=True)
+    # Projections and weights of the coordinates come after the sum.
+    pulled = np.abs(geometry.cost.pullback(np.asarray(geometry.x, dtype=np.float64), np.ones(x.shape))).max()
+    scale = scale * max(1.0, pulled)
+    return {"cost gradient": (backend.cost_gradient(plan(case, geometry, offset)), "gradient", scale)}
+
+
+def of_solve_small(backend, case, geometry, offset):
+    """Plain sweeps of the kernel against the same sweeps written with the reference's primitives."""
+    one = penalties(case)
+    levels = case.eps * np.array([4.0, 2.0, 1.0])
+    log_mass, sweeps, passes = 0.25, 2, 11
+    found = {}
+    for name, pair in {
+        "balanced": (one["balanced"], one["balanced"]),
+        "kl and tv": (one["kl"], one["tv"]),
+        "tv and hard": (one["tv"], one["balanced"]),
+    }.items():
+        if offset and not pair[0].hard:
+            continue
+        g = np.where(case.b > 0, case.g, 0.0)
+        done = backend.solve_small(geometry, case.a, case.b, g, levels, pair, log_mass, 0.0, sweeps, passes, False)
+        if done is None:
+            done = plain_sweeps(case, g, levels, pair, log_mass, sweeps, passes)
+            done = np.where(done[0] == 0, 0, done[0] + offset), *done[1:]
+        f, g, errors = done
+        found[f"{name}, f"] = (from_offset(f, offset), "value", case.size + offset)
+        found[f"{name}, g"] = (g, "value", case.size + offset)
+        found[f"{name}, errors"] = (errors, "value", exponents(case))
+    return found
+
+
+def plain_sweeps(case, g, levels, pair, log_mass, sweeps, passes):
+    live = case.b > 0
+    errors = []
+    for eps, count in zip(levels, [sweeps, sweeps, passes - 2 * sweeps]):
+        for _ in range(count):
+            with np.errstate(divide="ignore"):
+                log_a, h = np.log(case.a) + log_mass, np.log(case.b) + log_mass + g / eps
+            f, masses = REFERENCE.sweep(case.twin, case.f, h, eps, case.a, pair[0])
+            errors.append(pair[1].residual(masses[live], case.b[live], g[live]))
+            best = f, g
+            s = REFERENCE.softmin(case.twin.T, log_a + f / eps, eps)
+            g = np.where(live, pair[1].prox(s, eps), g)
+    return *best, np.array(errors)
+
+
+CALLS = {
+    "softmin": of_softmin,
+    "sweep": of_sweep,
+    "absorb": of_absorb,
+    "hardmin": of_hardmin,
+    "cost_statistics": of_cost_statistics,
+    "transport": of_transport,
+    "plan_statistics": of_plan_statistics,
+    "rounded_objective": of_rounded_objective,
+    "plan_rows": of_plan_rows,
+    "sparsify": of_sparsify,
+    "top_k": of_top_k,
+    "cost_gradient": of_cost_gradient,
+    "solve_small": of_solve_small,
+}
+
+#: What cannot be asked of every geometry.
+ONLY = {"cost_gradient": ("cloud",)}
+
+
+def check_primitive(name, primitive, case):
+    backend = registry.get(name)
+    native = backend.quiet or primitive in backend.primitives(case.geometry.kind)
+    silent = native or primitive in ("absorb", "solve_small")  # those say no by returning None
+    call = CALLS[primitive]
+    expected = call(REFERENCE, case, case.twin, 0.0)
+    with nullcontext() if silent else pytest.warns(PerformanceWarning, match=primitive):
+        found = call(backend, case, case.geometry, case.offset)
+    assert found
+    if not case.offset:  # with an offset, soft penalties are left out
+        assert found.keys() == expected.keys()
+    for what in found:
+        value, quantity, scale = expected[what]
+        dtype, quantity = quantity if isinstance(quantity, tuple) else ("float64", quantity)
+        mine, _, own_scale = found[what]
+        check_close(mine, value, dtype, quantity, scale=np.maximum(scale, own_scale), what=what)
+
+
+def test_every_primitive_is_in_the_suite():
+    assert tuple(CALLS) == PRIMITIVES
+    for name in registry.names():
+        for kind in registry.GEOMETRIES:
+            assert registry.get(name).primitives(kind) <= set(PRIMITIVES)
+
+
+@pytest.mark.parametrize("regularisation", fast_first([0.2, 0.01, 1e-4]))
+@pytest.mark.parametrize("side", fast_first(["rows", "columns"]))
+@pytest.mark.parametrize("geometry", fast_first(GEOMETRIES, "cloud"))
+@pytest.mark.parametrize("primitive", PRIMITIVES)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_primitive(name, primitive, geometry, side, regularisation):
+    if not geometry.startswith(ONLY.get(primitive, ("",))):
+        pytest.skip(f"{primitive} is for {ONLY[primitive][0]} geometries")
+    check_primitive(name, primitive, case(geometry, side == "columns", regularisation))
+
+
+@pytest.fixture
+def many_blocks(monkeypatch):
+    """Let small problems be cut into several blocks, whose partial results must be merged."""
+    parallel = pytest.importorskip("ot_solvers.backends.numba.parallel")
+    monkeypatch.setattr(parallel, "PAIRS_PER_BLOCK", 1 << 10)
+    parallel.block_bounds.cache_clear()
+    assert parallel.block_bounds(23, 301).size > 4
+    yield
+    parallel.block_bounds.cache_clear()
+
+
+@pytest.mark.parametrize("geometry", fast_first(["dense", "dense-fortran", "cloud-float32", "grid-2d", "sparse"]))
+@pytest.mark.parametrize("primitive", PRIMITIVES)
+def test_primitive_in_many_blocks(many_blocks, primitive, geometry):
+    if not geometry.startswith(ONLY.get(primitive, ("",))):
+        pytest.skip(f"{primitive} is for {ONLY[primitive][0]} geometries")
+    check_primitive("numba", primitive, case(geometry, False, 0.01))
+
+
+COSTS = [
+    costs.SqEuclidean(weights=(0.5, 2.0, 1.0)),
+    costs.Euclidean(),
+    costs.CityBlock(weights=(0.5, 2.0, 1.0)),
+    costs.Chebyshev(),
+    costs.PNorm(1.0),
+    costs.PNorm(3.5),
+    costs.Dot(),
+    costs.Cosine(),
+    costs.Sphere(),
+    costs.Hamming(),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("cost", fast_first(COSTS), ids=str)
+@pytest.mark.parametrize("primitive", ["softmin", "sweep", "cost_gradient"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_primitive_with_every_cost(name, primitive, cost, dtype):
+    check_primitive(name, primitive, cost_case(cost, dtype, 3, 0.05))
+
+
+def test_every_named_cost_is_in_the_suite():
+    assert {type(costs.by_name(name)) for name in costs.names()} <= {type(cost) for cost in COSTS}
+
+
+@pytest.mark.parametrize("d", fast_first([1, 2, 3, 4, 6, 7, 8, 12], 7))
+@pytest.mark.parametrize("cost", [costs.SqEuclidean(), costs.Chebyshev()], ids=str)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_any_number_of_coordinates(name, cost, d):
+    check_primitive(name, "softmin", cost_case(cost, "float64", d, 0.05))
+    check_primitive(name, "cost_gradient", cost_case(cost, "float64", d, 0.05))
+
+
+@pytest.mark.parametrize("geometry", fast_first(["dense", "dense-float32", "cloud", "grid-1d", "sparse"]))
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_cut_potential_far_from_its_soft_minimum_gives_no_nan(name, geometry):
+    one = case(geometry, False, 1e-4)
+    penalty = TV(one.eps)
+    g = one.g + 1500 * one.eps
+    s = REFERENCE.softmin(one.twin, log_weights(one, g), one.eps)
+    assert (np.where(np.isfinite(s), s, 0) < -800 * one.eps).any()
+    for dtype in one.precisions:
+        f, masses = registry.get(name).sweep(
+            one.geometry, None, log_weights(one, g), one.eps, one.a, penalty, dtype
+        )
+        check_close(f, np.where(np.isfinite(s), np.clip(s, -one.eps, one.eps), 0), dtype, "potential", one.size)
+        assert not np.isnan(masses).any()
+        assert (masses[one.b == 0] == 0).all() or dtype == "float32"
+        assert masses.max() > 1e200
