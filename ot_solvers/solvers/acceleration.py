@@ -37,13 +37,17 @@ class Relaxation:
     def __init__(self, omega: float | None, start: int = 10):
         self.given = omega
         self.start = start
+        #: The most it may use: an estimated rate may promise too much, a given one is the caller's.
+        self.cap = 1.95 if omega is None else omega
+        self.omega = 1.0
         self.reset()
-        self.cap = 1.95
 
     def reset(self):
+        if self.omega > 1:
+            # It overshot with this omega: half as far from now on.
+            self.cap = 0.5 * (1 + self.omega)
         self.steps = 0
         self.previous = None
-        self.cap = max(1.0, 0.5 * (1.0 + getattr(self, "omega", 2.0)))
         self.omega = 1.0
 
     def propose(self, x, image):

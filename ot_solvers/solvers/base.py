@@ -52,12 +52,15 @@ class Outcome:
     method_reason: str = ""
 
 
+def _truth(answer: object) -> bool:
+    """Whether a callback asked to stop: True of any library, but not any other object."""
+    return answer is True or (isinstance(answer, np.bool_) and bool(answer))
+
+
 class Solver:
     """Base of solver values: frozen dataclasses of options with one method."""
 
     name: ClassVar[str] = ""
-    #: Primitives without which this solver would crawl.
-    requires: ClassVar[frozenset[str]] = frozenset()
 
     def solve(self, problem: Problem, backend, control: Control) -> Outcome:
         """Run on one problem; never raises for lack of convergence."""
@@ -98,7 +101,7 @@ class Monitor:
         progress = self.note(error, eps)
         if final and (error < self.best or self.best_pair is None):
             self.best, self.best_pair = error, (f, g)
-        stop = self.control.callback is not None and self.control.callback(progress) is True
+        stop = self.control.callback is not None and _truth(self.control.callback(progress))
         if final and error <= self.control.tol and error >= 0:
             return Status.CONVERGED
         if stop:

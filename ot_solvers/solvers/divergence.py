@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from ..problem import Problem
-from ..status import Status
 from .acceleration import Anderson
 from .base import Control, Monitor, Outcome, Solver
+from .iteration import accelerate, anneal, land
 from .schedules import eps_levels
 
 __all__ = ["SymmetricSinkhorn"]
@@ -24,58 +24,60 @@ class SymmetricSinkhorn(Solver):
     """
 
     name: ClassVar[str] = "symmetric sinkhorn"
-    requires: ClassVar[frozenset[str]] = frozenset({"softmin"})
     default_max_iter: ClassVar[int] = 10_000
 
     def solve(self, problem: Problem, backend, control: Control) -> Outcome:
         eps = problem.eps
-        n = problem.geometry.shape[0]
-        f = np.zeros(n) if control.init is None else control.init[0]
-        live = problem.a > 0
+        process = _Averaged(problem, backend)
+        f = np.zeros(problem.a.size) if control.init is None else control.init[0]
         factor = None if control.init is not None else 0.5
-        max_iter = self.default_max_iter if control.max_iter is None else control.max_iter
-        monitor = Monitor(control, max_iter, 1e-13)
-        rule = Anderson(10, problem.a[live])
-        status = None
-        accepted, fallback = np.inf, None
+        monitor = Monitor(control, control.max_iter or self.default_max_iter, 0.0)
         levels = eps_levels(eps, problem.geometry.spread(), factor)
-        for level in levels[:-1]:
-            for _ in range(2):
-                image, error = self._pass(problem, backend, f, float(level))
-                status = monitor.record(error, float(level), f, f, final=False)
-                if status is not None:
-                    break
-                f = 0.5 * (f + image)
-            if status is not None:
-                break
-        while status is None:
-            image, error = self._pass(problem, backend, f, eps)
-            status = monitor.record(error, eps, f, f)
-            if status is not None:
-                break
-            if fallback is not None and error > 1.5 * accepted:
-                rule.reset()
-                f, fallback, accepted = fallback, None, np.inf
-                continue
-            plain = 0.5 * (f + image)
-            fallback, accepted = plain, error
-            step = rule.propose(f[live], plain[live])
-            f = plain.copy()
-            if np.isfinite(step).all():
-                f[live] = step
-        f = monitor.best_pair[0] if monitor.best_pair else f
-        # Points without weight: the update itself says what their potential is.
-        image, _ = self._pass(problem, backend, f, eps)
-        f = np.where(live, f, image)
-        assert isinstance(status, Status)
+        f, status = anneal(process, f, levels[:-1], 2, monitor)
+        if status is None:
+            monitor.reach = 8 * float(np.finfo(np.float64).eps) * (1 + np.abs(f).max() / eps)
+            status = accelerate(process, f, eps, Anderson(10, problem.a[process.live]), monitor)
+        else:
+            land(process, f, eps, monitor)
+        assert monitor.best_pair is not None  # both ways have recorded one
+        f = monitor.best_pair[0]
+        if not process.live.all():
+            # Points without weight: the update itself says what their potential is.
+            process.measure(f, eps)
+            f = np.where(process.live, f, process.update)
         return Outcome(f, f, status, monitor.iteration, monitor.best, monitor.history, self.name)
 
-    @staticmethod
-    def _pass(problem: Problem, backend, f, eps):
-        """(prox(softmin(f)), marginal error at f): the row mass at f is ``a exp((f - softmin) / eps)``."""
-        s = backend.softmin(problem.geometry, problem.log_b + f / eps, eps)
+
+class _Averaged:
+    """The averaged iteration as a fixed-point process (see `iteration.Process`)."""
+
+    def __init__(self, problem: Problem, backend):
+        self.problem = problem
+        self.backend = backend
+        self.live = problem.a > 0
+        self.update = np.zeros(problem.a.size)
+
+    def measure(self, f, eps: float) -> float:
+        problem = self.problem
+        s = self.backend.softmin(problem.geometry, problem.log_b + f / eps, eps)
         s = np.where(np.isfinite(s), s, 0.0)
         with np.errstate(over="ignore"):
+            # The row mass at f is a exp((f - softmin) / eps).
             mass = problem.a * np.exp((f - s) / eps)
-        error = 2 * problem.penalty_a.residual(mass, problem.a, f) / float(problem.a.sum())
-        return problem.penalty_a.prox(s, eps), error
+        self.update = problem.penalty_a.prox(s, eps)
+        return 2 * problem.penalty_a.residual(mass, problem.a, f) / float(problem.a.sum())
+
+    def pair(self, f):
+        return f, f
+
+    def image(self, f, eps: float):
+        return 0.5 * (f + self.update)
+
+    def project(self, f):
+        return self.problem.penalty_a.project(f)
+
+    def keep(self):
+        return self.update
+
+    def back(self, kept):
+        self.update = kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -15,6 +14,7 @@ from ..problem import Problem
 from ..status import Progress, Status
 from .acceleration import Anderson, Plain, Relaxation
 from .base import Control, Monitor, Outcome, Solver
+from .iteration import accelerate, anneal, land
 from .schedules import eps_levels
 
 __all__ = ["Sinkhorn"]
@@ -53,7 +53,6 @@ class Sinkhorn(Solver):
     kernel: str = "auto"
 
     name: ClassVar[str] = "sinkhorn"
-    requires: ClassVar[frozenset[str]] = frozenset({"softmin", "sweep"})
     #: Passes over the cost when the caller does not say.
     default_max_iter: ClassVar[int] = 10_000
 
@@ -90,8 +89,6 @@ class Sinkhorn(Solver):
 class _Run:
     """One solve: the state that its phases share."""
 
-    #: An accelerated point may be this much worse than the last accepted one before it is taken back.
-    SLACK = 1.5
     #: Sweeps at the target that one kernel call may run on a small problem (milliseconds) before the general
     #: loop takes over.
     SMALL_SWEEPS = 1000
@@ -126,6 +123,7 @@ class _Run:
         self.reached_a[self.cut_a] = self.reached_b[self.cut_b] = 0.0
         #: (eps, g) at which `f` is the row update; None where nobody knows.
         self.made: tuple[float, np.ndarray] | None = None
+        self.masses = np.zeros(m)
         self.stored = None
         self.status: Status | None = None
 
@@ -187,14 +185,30 @@ class _Run:
         s = self.backend.softmin(problem.geometry.T, problem.log_a + f / eps, eps)
         return np.where(np.isfinite(s), s, 0.0)
 
-    def step(self, eps: float, final: bool):
-        """One pass at ``self.g``: (error, column masses); sets ``self.f`` and perhaps ``self.status``."""
-        g = self.g
-        f, masses = self.sweep(eps, g)
-        error = self.column_error(g, masses)
-        self.f, self.made = f, (eps, g)
-        self.status = self.monitor.record(error, eps, f, g, final=final)
-        return error, masses
+    # --- the fixed-point process on the column potentials (see `iteration.Process`) ---------------------------
+
+    def measure(self, g, eps: float) -> float:
+        self.f, self.masses = self.sweep(eps, g)
+        self.made = (eps, g)
+        return self.column_error(g, self.masses)
+
+    def pair(self, g):
+        return self.f, g
+
+    def image(self, g, eps: float):
+        new = self.column_update(eps, self.f, g, self.masses)
+        if self.stored is None and eps == self.problem.eps:
+            self.absorb(eps, new)
+        return new
+
+    def project(self, g):
+        return self.problem.penalty_b.project(g)
+
+    def keep(self):
+        return self.f, self.made
+
+    def back(self, kept):
+        self.f, self.made = kept
 
     def column_error(self, g, masses) -> float:
         """Marginal error at `g`: rows are exact after a sweep."""
@@ -211,17 +225,15 @@ class _Run:
         problem = self.problem
         factor = None if self.control.init is not None else self.options.annealing
         levels = eps_levels(problem.eps, problem.geometry.spread(), factor)
-        if not self.small(levels):
-            for eps in levels[:-1]:
-                self.descend(float(eps))
-                if self.status is not None:
-                    self.land(float(levels[-1]))
-                    break
-            else:
+        if not self.solved_in_one_kernel(levels):
+            self.g, self.status = anneal(self, self.g, levels[:-1], self.options.sweeps_per_level, self.monitor)
+            if self.status is None:
                 self.finish(float(levels[-1]))
+            else:
+                land(self, self.g, float(levels[-1]), self.monitor)
         f, g = self.best()
         f, g = self.complete(f, g)
-        status, error = self.honest(f, g)
+        status, error = self.verified_status(f, g)
         return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, self.options.name)
 
     def best(self):
@@ -230,7 +242,7 @@ class _Run:
         assert pair is not None  # every way out of the loop has recorded one
         return pair
 
-    def small(self, levels) -> bool:
+    def solved_in_one_kernel(self, levels) -> bool:
         """Whole solve in one kernel where the backend has it; True if that was all."""
         options = self.options
         if options.kernel != "auto" or self.control.callback is not None or self.precision != "float64":
@@ -278,32 +290,10 @@ class _Run:
             self.finish(float(levels[-1]))
         return True
 
-    def descend(self, eps: float) -> None:
-        """A few plain sweeps on the way to the target; the last pass of `max_iter` belongs to the target."""
-        for _ in range(self.options.sweeps_per_level):
-            if self.monitor.iteration + 1 >= self.monitor.max_iter:
-                return
-            g = self.g
-            _, masses = self.step(eps, final=False)
-            if self.status is not None:
-                return
-            self.g = self.column_update(eps, self.f, g, masses)
-
-    def land(self, eps: float) -> None:
-        """Exact rows at the target for a solve that ended on the way there.
-
-        Potentials of a larger eps put ``exp((f + g - C) / eps)`` anywhere up to overflow: no plan at all.
-        """
-        g = self.best()[1]
-        f, masses = self.sweep(eps, g)
-        error = self.column_error(g, masses)
-        self.monitor.note(error, eps)
-        self.monitor.best, self.monitor.best_pair = error, (f, g)
-
     def finish(self, eps: float) -> None:
         """Sweeps at the target; float32 costs first in float32, then in float64 if `tol` can be had."""
         self.monitor.reach = max(self.floor, self.noise(eps))
-        self.iterate(eps)
+        self.status = accelerate(self, self.g, eps, self.options.rule(self.problem), self.monitor)
         ended = (Status.CONVERGED, Status.PRECISION_LIMIT, Status.STALLED)
         if self.precision == "float32" and self.control.tol > 0 and self.status in ended:
             self.precision = "float64"
@@ -312,51 +302,11 @@ class _Run:
             self.made = (eps, self.g)
             self.monitor.restart()
             self.monitor.reach = self.noise(eps)
-            self.iterate(eps)
+            self.status = accelerate(self, self.g, eps, self.options.rule(self.problem), self.monitor)
 
     def noise(self, eps: float) -> float:
         """Marginal error that rounding of the exponents alone makes in the current arithmetic."""
         return 8 * float(np.finfo(self.precision).eps) * (1 + np.abs(self.f).max() / eps)
-
-    def iterate(self, eps: float) -> None:
-        """Safeguarded accelerated sweeps at one eps, until something ends them."""
-        rule = self.options.rule(self.problem)
-        live = self.live
-        accepted = math.inf
-        fallback = None
-        self.status = None
-        while True:
-            g = self.g
-            error, masses = self.step(eps, final=True)
-            overshot = fallback is not None and not error <= self.SLACK * accepted
-            if self.status is Status.STALLED and isinstance(rule, Anderson):
-                # On near-assignment problems the extrapolation may stall where relaxed sweeps go on.
-                rule = Relaxation(None)
-                self.f, self.g = self.best()
-                self.made = (eps, self.g)
-                self.monitor.forgive()
-                fallback, accepted = None, math.inf
-                continue
-            # An extrapolation that overflows says nothing about the iteration itself.
-            if self.status is not None and not (overshot and self.status is Status.DIVERGED):
-                return
-            if overshot:
-                # The extrapolation overshot: back to the plain image of the last accepted point.
-                rule.reset()
-                self.g, self.f, self.made = fallback
-                fallback, accepted = None, math.inf
-                continue
-            image = self.column_update(eps, self.f, g, masses)
-            fallback, accepted = (image, self.f, self.made), error
-            if self.stored is None:
-                self.absorb(eps, image)
-            self.g = image
-            proposal = rule.propose(g[live], image[live])
-            if np.isfinite(proposal).all():
-                self.g = image.copy()
-                self.g[live] = self.problem.penalty_b.project(proposal)
-            else:
-                rule.reset()
 
     def absorb(self, eps: float, g) -> None:
         problem, kernel = self.problem, self.options.kernel
@@ -375,7 +325,7 @@ class _Run:
             g = np.where(self.live, g, s)
         return f, g
 
-    def honest(self, f, g):
+    def verified_status(self, f, g):
         """(status, error) after a look at both marginals where rounding could hide an error."""
         problem = self.problem
         status, error = self.status, self.monitor.best
