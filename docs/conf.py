@@ -63,7 +63,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["gallery_built"],
     "filename_pattern": r"plot_",
     "within_subsection_order": "FileNameSortKey",
-    "thumbnail_size": (480, 336),
+    "thumbnail_size": (480, 270),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,

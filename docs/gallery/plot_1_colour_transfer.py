@@ -75,9 +75,9 @@ def strip(image):
     return np.repeat(lab_to_srgb(palette.colours[order]), np.diff(ends, prepend=0), axis=0)[None]
 
 
-figure = plt.figure(figsize=(14, 7.1), facecolor=PAPER)
-cells = figure.add_gridspec(5, 3, height_ratios=[1, 0.06, 0.03, 1, 0.06], hspace=0.04, wspace=0.03,
-                            left=0.01, right=0.99, top=0.93, bottom=0.01)  # fmt: skip
+figure = plt.figure(figsize=(14, 7.6), facecolor=PAPER)
+cells = figure.add_gridspec(5, 3, height_ratios=[1, 0.1, 0.05, 1, 0.1], hspace=0.04, wspace=0.03,
+                            left=0.01, right=0.99, top=0.925, bottom=0.012)  # fmt: skip
 for k in range(2):
     pictures = [photographs[k], *(recoloured(solution, k) for solution in solutions.values())]
     for column, (picture, title) in enumerate(zip(pictures, titles)):
@@ -85,7 +85,7 @@ for k in range(2):
         axes.imshow(picture, interpolation="lanczos", aspect="auto")
         axes.set_axis_off()
         if k == 0:
-            axes.set_title(title, color=INK, fontsize=14, loc="left")
+            axes.set_title(title, color=INK, fontsize=17, loc="left", pad=9)
         axes = figure.add_subplot(cells[3 * k + 1, column])
         axes.imshow(strip(picture), aspect="auto", interpolation="nearest")
         axes.set_axis_off()

@@ -84,11 +84,11 @@ def panel(axes, title, caption):
     axes.scatter(*y.T, s=4, color=FAINT, linewidths=0, alpha=0.7)
     axes.set_title(title, color=INK, fontsize=15, loc="left", fontweight="bold", x=0.02)
     axes.text(0.02, 0.0, caption, transform=axes.transAxes, color=FAINT, fontsize=11, va="top")
-    axes.set(xlim=(-2.65, 2.65), ylim=(-1.5, 1.52), aspect="equal")
+    axes.set(xlim=(-2.75, 2.75), ylim=(-1.5, 1.52), aspect="equal")
     axes.set_axis_off()
 
 
-figure, grid = plt.subplots(2, 2, figsize=(12, 7.7), facecolor=PAPER)
+figure, grid = plt.subplots(2, 2, figsize=(13, 7.4), facecolor=PAPER)
 figure.subplots_adjust(left=0.01, right=0.99, top=0.94, bottom=0.05, wspace=0.02, hspace=0.2)
 panel(grid[0, 0], "disc to flower", f"{n} points each, of which {strays} are strays")
 grid[0, 0].scatter(*x.T, s=9, c=colours, linewidths=0)

@@ -49,7 +49,7 @@ plt.rcParams.update(
     {"figure.facecolor": PAPER, "axes.facecolor": PAPER, "text.color": INK, "axes.labelcolor": FAINT}
     | {"xtick.color": FAINT, "ytick.color": FAINT, "axes.edgecolor": "#3a3b43", "grid.color": "#2b2c33"}
 )
-figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.2), layout="constrained", width_ratios=(1.1, 1))
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 6.4), layout="constrained", width_ratios=(1.1, 1))
 lower, upper = np.array([solution.bounds for solution in solutions]).T
 left.fill_between(levels, lower, upper, color=BLUE, alpha=0.22, linewidth=0, label="bounds on the exact optimum")
 left.plot(levels, lower, color=BLUE, linewidth=1.6)
