@@ -54,7 +54,7 @@ toc_object_entries_show_parents = "hide"
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
-bibtex_default_style = "alpha"
+bibtex_default_style = "plain"
 
 # --- gallery --------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from . import validation as check
 from .backends import registry
-from .certificates import feasible_marginals
 from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError
 from .geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
 from .namespaces import Library, library_name, resolve
 from .penalties import Balanced, make_penalty
 from .problem import Problem, absolute_eps, entropic, normalise_masses
 from .result import Solution, internal_potentials
+from .rounding import feasible_marginals
 from .solvers import auto
 from .solvers.base import Control, Solver
 from .status import Progress, Status
@@ -66,12 +66,18 @@ _COMMON = """
 
     References
     ----------
-    [cuturi:13]_, [schmitzer:19]_, [sejourne:19]_; see ``docs/maths.md`` for the conventions."""
+    [cuturi:13]_, [schmitzer:19]_, [sejourne:19]_; see ``docs/conventions.md`` for the conventions."""
 
 
 def _documented(function):
     """Append the description of the common keywords to a docstring."""
-    function.__doc__ = function.__doc__.replace("\n    {common}", _COMMON.rstrip())
+    if function.__doc__ is None:  # python -OO
+        return function
+    returns = function.__annotations__["return"]
+    common = _COMMON.rstrip().replace("\n    Solution\n", f"\n    {returns}\n")
+    if returns != "Solution":
+        common = common.replace("init : Solution or (f, g), optional", f"init : {returns}, optional")
+    function.__doc__ = function.__doc__.replace("\n    {common}", common)
     return function
 
 

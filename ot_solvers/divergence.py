@@ -100,10 +100,9 @@ def sinkhorn_divergence(
 
     Notes
     -----
-    Returns a `DivergenceResult` (``float(result)`` is the value). A relative `reg` refers to the costs between
-    x and y. `init` is an earlier `DivergenceResult`; `method` is that of the xy problem: the two self-transport
-    problems run the averaged symmetric iteration of [feydy:19]_. Unbalanced, both sides have the same rho and
-    the mass correction of [sejourne:19]_.
+    ``float(result)`` is the value. A relative `reg` refers to the costs between x and y. `method` is that of the
+    xy problem: the two self-transport problems run the averaged symmetric iteration of [feydy:19]_. Unbalanced,
+    both sides have the same rho and the mass correction of [sejourne:19]_.
     """
     geometry, library = read_clouds(x, y, a, b, cost)
     if not geometry.cost.symmetric:

@@ -136,8 +136,8 @@ class Backend:
         """Stored kernel ``K = exp((f + g - C) / eps)`` with a one-read scaling `sweep`, or None.
 
         None where the geometry is lazy or the matrix would not fit; the caller goes on with `sweep`.
-        The object returned has ``sweep(f, g, b, a, eps, penalty) -> (f, column_mass) | None``: None when the
-        potentials have left the range in which K is accurate and must be absorbed again.
+        The object returned has ``sweep(g, b, a, penalty) -> (f, column_mass) | None``, for the eps of the plan:
+        None when the potentials have left the range in which K is accurate and must be absorbed again.
         """
         return
 
