@@ -180,12 +180,12 @@ def translation(penalty_a: Penalty, f, a, penalty_b: Penalty, g, b) -> float:
     kinds = {penalty_a.kind, penalty_b.kind}
     if kinds == {0}:
         return 0.0
+    f, a, g, b = f[a > 0], a[a > 0], g[b > 0], b[b > 0]
     if 2 not in kinds:
         # Equal masses: sum a exp(-(f + t) / rho_a) = sum b exp(-(g - t) / rho_b).
         moved = _log_sum(a, -f / penalty_a.rho) - _log_sum(b, -g / penalty_b.rho)
         return float(moved / (1 / penalty_a.rho + 1 / penalty_b.rho))
     # Concave and piecewise linear in t: its slope falls by a weight wherever a potential meets rho.
-    f, a, g, b = f[a > 0], a[a > 0], g[b > 0], b[b > 0]
     slope, lowest, highest = a.sum(), -math.inf, math.inf
     places, drops = [], []
     if not penalty_a.hard:
@@ -212,8 +212,8 @@ def translation(penalty_a: Penalty, f, a, penalty_b: Penalty, g, b) -> float:
 
 def _log_sum(weights, t) -> float:
     """``log sum w exp(t)``."""
-    top = float(t[weights > 0].max())
-    return top + math.log(float(_dot(weights, np.exp(np.minimum(t - top, 0.0)))))
+    top = float(t.max())
+    return top + math.log(float(weights @ np.exp(t - top)))
 
 
 def _dot(weights, values):
