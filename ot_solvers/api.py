@@ -21,7 +21,7 @@ from .namespaces import Library, library_name, resolve
 from .penalties import Balanced, make_penalty
 from .problem import Problem, absolute_eps, entropic, normalise_masses
 from .result import Solution, internal_potentials
-from .rounding import feasible_marginals
+from .certificates import feasible_marginals
 from .solvers import auto
 from .solvers.base import Control, Solver
 from .status import Progress, Status
