@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 
 import numpy as np
@@ -59,10 +59,11 @@ def run(task, n_blocks: int) -> None:
     try:
         work()
     finally:
-        # Never leave a kernel running on the caller's buffers, whatever interrupts us.
-        for future in futures:
-            if not future.cancel():
-                future.result()
+        # Never leave a kernel running on the caller's buffers, whatever interrupts us or one of them.
+        begun = [future for future in futures if not future.cancel()]
+        wait(begun)
+    for future in begun:
+        future.result()
 
 
 def _as_worker(work):
