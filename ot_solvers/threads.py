@@ -53,6 +53,7 @@ def set_num_threads(n: int | None) -> None:
         If `n` is not a positive integer.
     """
     global _requested
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+    # __index__: NumPy's integers are integers too, and this module does without NumPy.
+    if n is not None and (isinstance(n, bool) or not hasattr(n, "__index__") or n < 1):
         raise ValueError(f"n={n!r} is not a positive number of threads")
-    _requested = n
+    _requested = None if n is None else int(n)
