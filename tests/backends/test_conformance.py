@@ -343,17 +343,6 @@ def test_primitive(name, primitive, geometry, side, regularisation):
     check_primitive(name, primitive, case(geometry, side == "columns", regularisation))
 
 
-@pytest.fixture
-def many_blocks(monkeypatch):
-    """Let small problems be cut into several blocks, whose partial results must be merged."""
-    parallel = pytest.importorskip("ot_solvers.backends.numba.parallel")
-    monkeypatch.setattr(parallel, "PAIRS_PER_BLOCK", 1 << 10)
-    parallel.block_bounds.cache_clear()
-    assert parallel.block_bounds(23, 301).size > 4
-    yield
-    parallel.block_bounds.cache_clear()
-
-
 @pytest.mark.parametrize("geometry", fast_first(["dense", "dense-fortran", "cloud-float32", "grid-2d", "sparse"]))
 @pytest.mark.parametrize("primitive", PRIMITIVES)
 def test_primitive_in_many_blocks(many_blocks, primitive, geometry):
