@@ -5,10 +5,13 @@ The only place where strings become objects and user arrays become NumPy ones.
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,12 +21,12 @@ from .backends import registry
 from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError
 from .geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
 from .namespaces import Library, library_name, resolve
-from .penalties import Balanced, make_penalty
-from .problem import Problem, absolute_eps, entropic, normalise_masses
+from .penalties import make_penalty
+from .problem import Problem, UnequalMasses, absolute_eps, entropic, normalise_masses
 from .result import Solution, internal_potentials
-from .certificates import feasible_marginals
+from .rounding import feasible_marginals
 from .solvers import auto
-from .solvers.base import Control, Solver
+from .solvers.base import Control, Outcome, Solver
 from .status import Progress, Status
 
 __all__ = ["solve", "solve_grid", "solve_sample"]
@@ -69,7 +72,7 @@ _COMMON = """
     [cuturi:13]_, [schmitzer:19]_, [sejourne:19]_; see ``docs/conventions.md`` for the conventions."""
 
 
-def _documented(function):
+def documented(function):
     """Append the description of the common keywords to a docstring."""
     if function.__doc__ is None:  # python -OO
         return function
@@ -81,7 +84,7 @@ def _documented(function):
     return function
 
 
-@_documented
+@documented
 def solve(
     C: Any,
     a: Any = None,
@@ -129,13 +132,14 @@ def solve(
         array = check.floating(C, "C")
         geometry = _dense_geometry(array)
         library = Library(name, geometry.dtype)
-    return run_problem(
-        geometry, a, b, library, None, reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol,
-        max_iter, init, callback, on_failure,
+    options = Options(
+        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        on_failure,
     )  # fmt: skip
+    return run_problem(geometry, a, b, library, options)
 
 
-@_documented
+@documented
 def solve_sample(
     x: Any,
     y: Any,
@@ -181,13 +185,14 @@ def solve_sample(
     True
     """
     geometry, library = read_clouds(x, y, a, b, cost)
-    return run_problem(
-        geometry, a, b, library, None, reg, reg_relative_to, unbalanced, unbalanced_type, method,
-        backend, tol, max_iter, init, callback, on_failure,
+    options = Options(
+        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        on_failure,
     )  # fmt: skip
+    return run_problem(geometry, a, b, library, options)
 
 
-@_documented
+@documented
 def solve_grid(
     a: Any,
     b: Any,
@@ -250,10 +255,11 @@ def solve_grid(
         read.append(array)
     dtype = np.result_type(first.dtype, second.dtype)
     geometry = Grid(read, ground, dtype=dtype)
-    return run_problem(
-        geometry, a, b, Library(name, dtype), first.shape, reg, reg_relative_to, unbalanced, unbalanced_type,
-        method, backend, tol, max_iter, init, callback, on_failure,
+    options = Options(
+        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        on_failure,
     )  # fmt: skip
+    return run_problem(geometry, a, b, Library(name, dtype), options, first.shape)
 
 
 def read_clouds(x: Any, y: Any, a: Any, b: Any, cost: Any) -> tuple[PointCloud, Library]:
@@ -317,68 +323,83 @@ def _read_method(method: Any) -> Solver | str:
     raise TypeError(f"method={method!r} must be a name or a solver such as ots.Sinkhorn()")
 
 
+@dataclass(frozen=True)
+class Options:
+    """The keywords that all entry points share, as the caller gave them."""
+
+    reg: Any
+    reg_relative_to: str | None = None
+    unbalanced: Any = None
+    unbalanced_type: str = "kl"
+    method: Any = "auto"
+    backend: str = "auto"
+    tol: float | None = None
+    max_iter: int | None = None
+    init: Any = None
+    callback: Callable[[Progress], object] | None = None
+    on_failure: str = "warn"
+
+
 def run_problem(
-    geometry, a, b, library, grid_shape, reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol,
-    max_iter, init, callback, on_failure,
-) -> Solution:  # fmt: skip
-    """From checked geometry to `Solution`: the common part of all entry points."""
+    geometry: Geometry,
+    a: Any,
+    b: Any,
+    library: Library,
+    options: Options,
+    grid_shape: tuple[int, ...] | None = None,
+) -> Solution:
+    """From a checked geometry to a `Solution`: the common part of all entry points."""
     started = time.perf_counter()
     # Words first: a typo must not cost a pass over the data.
-    regulariser = entropic(reg, reg_relative_to)
-    chosen = _read_method(method)
-    check.choice(on_failure, "on_failure", ("warn", "raise", "ignore"))
-    check.choice(unbalanced_type, "unbalanced_type", ("kl", "tv"))
-    pair = check.unbalanced_pair(unbalanced)
-    engine = registry.get("numba" if backend == "auto" else backend)
-    control = Control(check.tolerance(tol, library.dtype), check.iterations(max_iter), None, callback)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback={callback!r} is not callable")
+    regulariser = entropic(options.reg, options.reg_relative_to)
+    method = _read_method(options.method)
+    check.choice(options.on_failure, "on_failure", ("warn", "raise", "ignore"))
+    engine = registry.get("numba" if options.backend == "auto" else options.backend)
+    tol, max_iter = check.tolerance(options.tol, library.dtype), check.iterations(options.max_iter)
+    if options.callback is not None and not callable(options.callback):
+        raise TypeError(f"callback={options.callback!r} is not callable")
 
+    problem = _build_problem(geometry, a, b, library, options, regulariser, engine, grid_shape)
+    n, m = geometry.shape
+    shapes = ((n,), (m,)) if grid_shape is None else (grid_shape, grid_shape)
+    init = None if options.init is None else internal_potentials(options.init, problem, shapes)
+    solver, reason = auto.choose(method, problem)
+    outcome = _solve_by_rows(solver, problem, engine, Control(tol, max_iter, init, options.callback))
+    outcome.method_reason = outcome.method_reason or reason
+
+    infeasible = _why_infeasible(problem, outcome)
+    if infeasible:
+        outcome.status = Status.INFEASIBLE
+        if options.on_failure != "ignore":
+            raise InfeasibleError(infeasible)
+    solution = Solution(problem, outcome, engine, library, seconds=time.perf_counter() - started, shapes=shapes)
+    report([("", solution)], tol, options.on_failure)
+    return solution
+
+
+def _build_problem(geometry, a, b, library, options, regulariser, engine, grid_shape) -> Problem:
+    """Weights and penalties read, masses taken out, eps in cost units."""
+    check.choice(options.unbalanced_type, "unbalanced_type", ("kl", "tv"))
+    pair = check.unbalanced_pair(options.unbalanced)
+    if not math.isfinite(geometry.spread()):
+        raise ValueError(f"the costs of {geometry!r} overflow float64: divide the points by a constant")
     n, m = geometry.shape
     weights_a = check.weights(a, "a", n, grid_shape)
     weights_b = check.weights(b, "b", m, grid_shape)
-    balanced = pair is None or pair == (np.inf, np.inf)
-    rtol = 1e-3 if _coarse(a, b, library) else 1e-6
-    weights_a, weights_b, mass = normalise_masses(weights_a, weights_b, balanced=balanced, rtol=rtol)
-    penalties = (Balanced(), Balanced()) if pair is None else (
-        make_penalty(pair[0], unbalanced_type), make_penalty(pair[1], unbalanced_type)
-    )  # fmt: skip
+    rho = pair or (math.inf, math.inf)
+    balanced = rho == (math.inf, math.inf)
+    try:
+        weights_a, weights_b, mass = normalise_masses(
+            weights_a, weights_b, balanced=balanced, rtol=1e-3 if _coarse(a, b, library) else 1e-6
+        )
+    except UnequalMasses as error:
+        given = [name for name, w in (("a", a), ("b", b)) if w is None]
+        hint = f" ({given[0]} was not given: uniform, with sum 1)" if given else ""
+        raise ValueError(f"{error}{hint}") from None
+    penalties = tuple(make_penalty(r, options.unbalanced_type) for r in rho)
     _check_reach(geometry, weights_a, weights_b, penalties)
     eps = absolute_eps(regulariser, geometry, engine)
-    problem = Problem(geometry, weights_a, weights_b, mass, eps, *penalties, balanced=balanced)
-    shapes = ((n,), (m,)) if grid_shape is None else (grid_shape, grid_shape)
-    if init is not None:
-        control = replace(control, init=internal_potentials(init, problem, shapes))
-
-    # Kernels stream rows: a Fortran-ordered matrix is solved as its transpose.
-    flip = isinstance(geometry, DenseGeometry) and geometry.transposed
-    if flip:
-        problem = problem.T
-        if control.init is not None:
-            control = replace(control, init=control.init[::-1])
-    solver, reason = auto.choose(chosen, problem)
-    outcome = solver.solve(problem, engine, control)
-    outcome.method_reason = outcome.method_reason or reason
-    both_hard = problem.penalty_a.hard and problem.penalty_b.hard
-    infeasible = ""
-    if outcome.status is not Status.CONVERGED and both_hard and geometry.forbids:
-        feasible, infeasible = feasible_marginals(problem)
-        if not feasible:
-            outcome.status = Status.INFEASIBLE
-    solution = Solution(
-        problem,
-        outcome,
-        engine,
-        library,
-        seconds=time.perf_counter() - started,
-        shapes=shapes[::-1] if flip else shapes,
-    )
-    if flip:
-        solution = solution.T
-    if infeasible and on_failure != "ignore":
-        raise InfeasibleError(infeasible)
-    _report(solution, control, on_failure)
-    return solution
+    return Problem(geometry, weights_a, weights_b, mass, eps, penalties[0], penalties[1], balanced=balanced)
 
 
 def _check_reach(geometry, a, b, penalties) -> None:
@@ -394,21 +415,53 @@ def _check_reach(geometry, a, b, penalties) -> None:
             )
 
 
+def _solve_by_rows(solver: Solver, problem: Problem, engine, control: Control) -> Outcome:
+    """Kernels stream rows: a Fortran-ordered matrix is solved as its transpose."""
+    if not (isinstance(problem.geometry, DenseGeometry) and problem.geometry.transposed):
+        return solver.solve(problem, engine, control)
+    if control.init is not None:
+        control = replace(control, init=control.init[::-1])
+    outcome = solver.solve(problem.T, engine, control)
+    outcome.f, outcome.g = outcome.g, outcome.f
+    return outcome
+
+
+def _why_infeasible(problem: Problem, outcome: Outcome) -> str:
+    """Why no plan exists, where forbidden pairs may be what kept a solve from converging; else nothing."""
+    if outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK, Status.PRECISION_LIMIT):
+        return ""
+    both_hard = problem.penalty_a.hard and problem.penalty_b.hard
+    if not (both_hard and problem.geometry.forbids):
+        return ""
+    return feasible_marginals(problem)[1]
+
+
 def _coarse(a, b, library) -> bool:
     """Whether masses were summed in single precision: then they agree only to 1e-3."""
-    kinds = [np.dtype(str(w.dtype).rsplit(".", 1)[-1]) for w in (a, b) if hasattr(w, "dtype") and library_name(w)]
-    return any(kind.kind == "f" and kind.itemsize <= 4 for kind in kinds) or (
-        not kinds and library.dtype == np.float32
-    )
+    dtypes = [check.floating(w, name).dtype for name, w in (("a", a), ("b", b)) if library_name(w) is not None]
+    return any(dtype == np.float32 for dtype in dtypes) or (not dtypes and library.dtype == np.float32)
 
 
-def _report(solution: Solution, control: Control, on_failure: str) -> None:
-    if solution.converged or on_failure == "ignore" or solution.status is Status.STOPPED_BY_CALLBACK:
+def report(solutions: list[tuple[str, Solution]], tol: float, on_failure: str) -> None:
+    """Warn or raise once for solves that ended early without being asked to; names tell them apart."""
+    fine = (Status.CONVERGED, Status.STOPPED_BY_CALLBACK)
+    failed = [(name, solution) for name, solution in solutions if solution.status not in fine]
+    if not failed or on_failure == "ignore":
         return
-    message = (
-        f"{solution.status.name} after {solution.n_iter} passes with marginal error "
-        f"{solution.marginal_error:.3g} (tol = {control.tol:.3g}): {solution.status.value}"
+    message = "; ".join(
+        f"{name and name + ': '}{solution.status.name} after {solution.n_iter} passes with marginal error "
+        f"{solution.marginal_error:.3g} (tol = {tol:.3g}): {solution.status.value}"
+        for name, solution in failed
     )
     if on_failure == "raise":
-        raise ConvergenceError(message, solution)
-    warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        raise ConvergenceError(message, failed[0][1])
+    warnings.warn(message, ConvergenceWarning, stacklevel=_stack_depth())
+
+
+def _stack_depth() -> int:
+    """Frames up to the first one outside the package, counted as `warnings.warn` in the caller counts."""
+    depth = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        depth, frame = depth + 1, frame.f_back
+    return depth

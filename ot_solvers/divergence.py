@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import validation as check
-from .api import _documented, read_clouds, run_problem
+from .api import Options, documented, read_clouds, report, run_problem
 from .backends import registry
 from .certificates import dual_value
 from .coupling import GibbsPlan
@@ -16,6 +16,7 @@ from .geometry import PointCloud
 from .namespaces import Library
 from .problem import Entropic, absolute_eps, entropic
 from .result import Solution
+from .solvers.base import is_true
 from .solvers.divergence import SymmetricSinkhorn
 from .status import Progress
 
@@ -62,7 +63,7 @@ class DivergenceResult:
         )
 
 
-@_documented
+@documented
 def sinkhorn_divergence(
     x: Any,
     y: Any,
@@ -119,20 +120,30 @@ def sinkhorn_divergence(
         PointCloud(geometry.y, geometry.y, geometry.cost),
     )
 
-    def part(cloud, first, second, solver, start):
-        return run_problem(
-            cloud, first, second, library, None, Entropic(eps), None, unbalanced, unbalanced_type, solver, backend,
-            tol, max_iter, start, callback, on_failure,
-        )  # fmt: skip
+    stopped = False
 
+    def watch(progress: Progress) -> bool:
+        # Once the caller has said stop, the other problems end after their first pass.
+        nonlocal stopped
+        stopped = stopped or is_true(callback(progress))  # type: ignore[misc]
+        return stopped
+
+    def part(cloud, first, second, solver, start) -> Solution:
+        options = Options(
+            Entropic(eps), None, unbalanced, unbalanced_type, solver, backend, tol, max_iter, start,
+            None if callback is None else watch, "ignore",
+        )  # fmt: skip
+        return run_problem(cloud, first, second, library, options)
+
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback={callback!r} is not callable")
+    check.choice(on_failure, "on_failure", ("warn", "raise", "ignore"))
     xy = part(geometry, a, b, method, init and init.xy)
-    xx = part(mirror[0], a, a, SymmetricSinkhorn(), init and init.xx)
-    # Balanced masses may differ in the last digits: the self term of b is counted in a's mass, as in xy.
-    scale = 1.0 if pair is not None or b is None else float(xy._problem.mass) / float(_total(b))
-    second = None if b is None else _scaled(b, scale)
-    if b is None and pair is None and a is not None:
-        second = np.full(geometry.shape[1], float(xy._problem.mass) / geometry.shape[1])
+    # Weights as the xy problem counts them: balanced masses that differ in the last digits are one mass there.
+    first, second = xy._problem.mass * xy._problem.a, xy._problem.mass * xy._problem.b
+    xx = part(mirror[0], first, first, SymmetricSinkhorn(), init and init.xx)
     yy = part(mirror[1], second, second, SymmetricSinkhorn(), init and init.yy)
+    report([("xy", xy), ("xx", xx), ("yy", yy)], check.tolerance(tol, library.dtype), on_failure)
     return DivergenceResult(xy, xx, yy, library)
 
 
@@ -143,11 +154,3 @@ def _crossed_dual(xy: Solution, xx: Solution, yy: Solution) -> float:
     plan = GibbsPlan(problem.geometry, f, g, problem.a, problem.b, problem.eps, problem.log_mass)
     moved = float(xy._backend.transport(plan, np.ones((g.size, 1))).sum())
     return dual_value(problem, f, g, moved)
-
-
-def _total(b) -> float:
-    return float(check.floating(b, "b").sum(dtype=np.float64))
-
-
-def _scaled(b, scale: float):
-    return b if scale == 1.0 else check.floating(b, "b").astype(np.float64) * scale

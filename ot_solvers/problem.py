@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import UnsupportedError
 from .geometry.base import Geometry
+from .namespaces import host_array, library_name
 from .penalties import Penalty
 
 __all__ = ["Entropic", "Problem"]
@@ -104,6 +105,10 @@ class Problem:
         )
 
 
+class UnequalMasses(ValueError):
+    """Balanced transport between different total masses."""
+
+
 def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: float):
     """(a, b, mass) with masses taken out; `b` rescaled to the sum of `a` when balanced.
 
@@ -120,9 +125,9 @@ def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: floa
             raise ValueError(f"the total mass of {name} overflows; divide both weight vectors by a constant")
     if balanced:
         if abs(total_a - total_b) > rtol * max(total_a, total_b):
-            raise ValueError(
+            raise UnequalMasses(
                 f"total masses differ: sum(a)={total_a:.9g}, sum(b)={total_b:.9g}. Balanced transport needs equal "
-                "masses: rescale one side, or pass unbalanced=rho"
+                "masses: rescale one side, or pass unbalanced=rho (finite)"
             )
         return a / total_a, b / total_b, total_a
     unit = math.sqrt(total_a) * math.sqrt(total_b)
@@ -159,6 +164,10 @@ def entropic(reg, relative_to) -> Entropic:
     UnsupportedError
         For ``None`` and 0: exact transport.
     """
+    if relative_to not in (None, "mean", "max"):
+        raise ValueError(f"reg_relative_to={relative_to!r} is unknown; expected None, 'mean' or 'max'")
+    if getattr(reg, "shape", None) == () and library_name(reg) is not None:
+        reg = float(host_array(reg, "reg"))
     number = isinstance(reg, (int, float, np.integer, np.floating)) and not isinstance(reg, bool)
     if reg is None or (number and reg == 0):
         raise UnsupportedError(
@@ -176,6 +185,4 @@ def entropic(reg, relative_to) -> Entropic:
         raise TypeError(f"reg={reg!r} must be a positive number or ots.Entropic(eps), not {type(reg).__name__}")
     if not (math.isfinite(reg) and reg > 0):
         raise ValueError(f"reg={reg!r} must be positive and finite")
-    if relative_to not in (None, "mean", "max"):
-        raise ValueError(f"reg_relative_to={relative_to!r} is unknown; expected None, 'mean' or 'max'")
     return Entropic(float(reg), relative_to)

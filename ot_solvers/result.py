@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import certificates
+from . import certificates, rounding
 from .coupling import GibbsPlan
 from .geometry import Grid, PointCloud
 from .namespaces import Library, host_array
@@ -18,7 +18,7 @@ from .validation import floating, points
 
 __all__ = ["Solution"]
 
-#: Rows of a dense plan computed at a time.
+#: Entries of a dense plan computed at a time.
 _PLAN_BLOCK = 1 << 20
 
 
@@ -26,7 +26,8 @@ class Solution:
     """Result of an entropic transport solve.
 
     Attributes are computed on first use and cached; nothing of size n m is stored unless `plan` is read.
-    Arrays come in the caller's library and dtype.
+    Arrays come in the caller's library and dtype. What is computed later reads the caller's costs or points,
+    which are not copied: do not change them in place while the solution is in use.
 
     Notes
     -----
@@ -102,12 +103,12 @@ class Solution:
     @cached_property
     def potential_a(self) -> Any:
         """(n,) potential f, cost units; finite where a weight is zero."""
-        return self._library.array(self._potentials[0].reshape(self._shapes[0]))
+        return self._library.array(self._potentials[0].reshape(self._shapes[0]).copy())
 
     @cached_property
     def potential_b(self) -> Any:
         """(m,) potential g, cost units; finite where a weight is zero."""
-        return self._library.array(self._potentials[1].reshape(self._shapes[1]))
+        return self._library.array(self._potentials[1].reshape(self._shapes[1]).copy())
 
     @property
     def potentials(self) -> tuple[Any, Any]:
@@ -132,7 +133,7 @@ class Solution:
     @cached_property
     def _value(self) -> float:
         found = self._statistics
-        entropy = certificates._entropy(self._plan, found)
+        entropy = certificates.gibbs_entropy(self._plan, found)
         found_value = certificates.objective(
             self._problem, self._linear, entropy, found.row_mass, found.column_mass
         )
@@ -146,7 +147,7 @@ class Solution:
 
     @cached_property
     def _feasible(self) -> tuple[float, float]:
-        return certificates.feasible_objective(self._problem, self._plan, self._statistics, self._backend)
+        return rounding.feasible_objective(self._problem, self._plan, self._statistics, self._backend)
 
     @cached_property
     def value(self) -> Any:
@@ -285,7 +286,11 @@ class Solution:
         (n,) or (n, k) array
             Also where a weight is zero: the conditional law is known from the potentials.
         """
-        return self._library.array(self._conditional(self._plan, self._operand(v, "v", self.shape[1])))
+        return self._library.array(
+            self._conditional(
+                self._plan, self._operand(v, "v", self.shape[1]), self.converged and self._problem.penalty_a.hard
+            )
+        )
 
     def push(self, v: Any) -> Any:
         """Conditional mean of v over the sources of each target: ``sum_i P_ij v_i / sum_i P_ij``.
@@ -298,22 +303,29 @@ class Solution:
         -------
         (m,) or (m, k) array
         """
-        return self._library.array(self._conditional(self._plan.T, self._operand(v, "v", self.shape[0])))
+        return self._library.array(
+            self._conditional(
+                self._plan.T, self._operand(v, "v", self.shape[0]), self.converged and self._problem.penalty_b.hard
+            )
+        )
 
-    def _conditional(self, plan: GibbsPlan, v: np.ndarray, known: bool = True) -> np.ndarray:
+    def _conditional(self, plan: GibbsPlan, v: np.ndarray, normalised: bool) -> np.ndarray:
         """Rows of the plan, each normalised, times v: weights and potentials of the rows cancel.
 
-        Row potentials only keep exponents in range; they are computed where the plan does not know them.
+        Row potentials only keep exponents in range. `normalised` says that those of the plan do so already:
+        they are soft minima, as at the fixed point of a hard side.
         """
         f = plan.f
-        if not (known and self.converged):
+        if not normalised:
             s = self._backend.softmin(plan.geometry, plan.h, plan.eps)
             f = np.where(np.isfinite(s), s, 0.0)
         ones = np.ones(plan.f.size)
         rows = GibbsPlan(plan.geometry, f, plan.g, ones, plan.b, plan.eps, plan.log_mass)
         columns = v[:, None] if v.ndim == 1 else v
         both = self._backend.transport(rows, np.column_stack([columns, np.ones(len(columns))]))
-        out = both[:, :-1] / both[:, -1:]
+        # A point all of whose pairs are forbidden has no conditional law: NaN.
+        with np.errstate(invalid="ignore"):
+            out = both[:, :-1] / both[:, -1:]
         return out[:, 0] if v.ndim == 1 else out
 
     def _operand(self, v: Any, argument: str, size: int) -> np.ndarray:
@@ -375,7 +387,9 @@ class Solution:
         cloud = PointCloud(new.astype(targets.dtype, copy=False), np.asarray(targets), cost)
         size = len(new)
         moved = GibbsPlan(cloud, np.zeros(size), plan.g, np.ones(size), plan.b, plan.eps, plan.log_mass)
-        return self._library.array(self._conditional(moved, np.asarray(targets, dtype=np.float64), known=False))
+        return self._library.array(
+            self._conditional(moved, np.asarray(targets, dtype=np.float64), normalised=False)
+        )
 
     def match(self, inverse: bool = False) -> Any:
         """(n,) index of the most likely target of each source; (m,) of each target when `inverse`."""
@@ -414,9 +428,11 @@ class Solution:
             end = at + int(np.searchsorted(rows[order[at:]], stop))
             # Only the span of rows that were drawn: sparse draws from a large plan stay cheap.
             block = np.cumsum(self._backend.plan_rows(self._plan, start, int(rows[order[end - 1]]) + 1), axis=1)
-            for k in order[at:end]:
-                line = block[rows[k] - start]
-                columns[k] = min(np.searchsorted(line, uniforms[k] * line[-1], side="right"), m - 1)
+            drawn, first = np.unique(rows[order[at:end]], return_index=True)
+            for row, picks in zip(drawn, np.split(order[at:end], first[1:])):
+                line = block[row - start]
+                found = np.searchsorted(line, uniforms[picks] * line[-1], side="right")
+                columns[picks] = np.minimum(found, m - 1)
             at = end
         return self._library.array(rows.astype(np.int64)), self._library.array(columns)
 

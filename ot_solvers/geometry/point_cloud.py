@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 
 import array_api_compat.numpy as compat
@@ -48,12 +49,13 @@ class PointCloud(Geometry):
         self.x = x
         self.y = y
         self.cost = SqEuclidean() if cost is None else cost
-        self._xp = xp
         self._of = _of
+        # Modules do not pickle: keep the name of a foreign one.
+        self._namespace = None if xp is compat else xp.__name__
 
     @property
     def xp(self):
-        return self._xp
+        return compat if self._namespace is None else sys.modules[self._namespace]
 
     @property
     def shape(self):
@@ -67,7 +69,7 @@ class PointCloud(Geometry):
     def T(self):
         if self._of is not None:
             return self._of
-        return PointCloud(self.y, self.x, self.cost.swapped(), xp=self._xp, _of=self)
+        return PointCloud(self.y, self.x, self.cost.swapped(), xp=self.xp, _of=self)
 
     @cached_property
     def prepared(self):
@@ -75,7 +77,7 @@ class PointCloud(Geometry):
         if self._of is not None:
             x, y = self._of.prepared
             return y, x
-        xp = self._xp
+        xp = self.xp
         x, y = (xp.astype(z, xp.float64) for z in (self.x, self.y))
         return self.cost.prepare(x, xp), self.cost.prepare(y, xp)
 
@@ -96,7 +98,7 @@ class PointCloud(Geometry):
 
     def block(self, start, stop):
         x, y = self.prepared
-        return self.cost.pairwise(x[start:stop, :], y, self._xp)
+        return self.cost.pairwise(x[start:stop, :], y, self.xp)
 
     def spread(self):
         # The costs of the corners of the joint bounding box bound ours for norms and for inner products.

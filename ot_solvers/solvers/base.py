@@ -13,7 +13,7 @@ import numpy as np
 from ..problem import Problem
 from ..status import Progress, Status
 
-__all__ = ["Control", "Monitor", "Outcome", "Solver"]
+__all__ = ["Control", "Monitor", "Outcome", "Solver", "is_true"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Outcome:
     method_reason: str = ""
 
 
-def _truth(answer: object) -> bool:
+def is_true(answer: object) -> bool:
     """Whether a callback asked to stop: True of any library, but not any other object."""
     return answer is True or (isinstance(answer, np.bool_) and bool(answer))
 
@@ -101,7 +101,7 @@ class Monitor:
         progress = self.note(error, eps)
         if final and (error < self.best or self.best_pair is None):
             self.best, self.best_pair = error, (f, g)
-        stop = self.control.callback is not None and _truth(self.control.callback(progress))
+        stop = self.control.callback is not None and is_true(self.control.callback(progress))
         if final and error <= self.control.tol and error >= 0:
             return Status.CONVERGED
         if stop:

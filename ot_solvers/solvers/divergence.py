@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..problem import Problem
+from ..status import Status
 from .acceleration import Anderson
 from .base import Control, Monitor, Outcome, Solver
 from .iteration import accelerate, anneal, land
@@ -40,12 +41,14 @@ class SymmetricSinkhorn(Solver):
         else:
             land(process, f, eps, monitor)
         assert monitor.best_pair is not None  # both ways have recorded one
-        f = monitor.best_pair[0]
-        if not process.live.all():
-            # Points without weight: the update itself says what their potential is.
-            process.measure(f, eps)
-            f = np.where(process.live, f, process.update)
-        return Outcome(f, f, status, monitor.iteration, monitor.best, monitor.history, self.name)
+        f = g = monitor.best_pair[0]
+        if status is not Status.CONVERGED or not process.live.all():
+            # Exact rows where symmetry has not been reached yet (potentials of a larger eps may overflow the
+            # plan), and potentials of points without weight, which the update itself gives.
+            process.measure(g, eps)
+            g = np.where(process.live, g, process.update)
+            f = g if status is Status.CONVERGED else process.update
+        return Outcome(f, g, status, monitor.iteration, monitor.best, monitor.history, self.name)
 
 
 class _Averaged:
