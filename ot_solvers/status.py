@@ -17,12 +17,12 @@ class Status(Enum):
         "a larger reg"
     )
     STALLED = (
-        "the marginal error stopped falling above tol: use a larger reg, or Sinkhorn(acceleration=None) if it "
-        "was changed"
+        "the marginal error stopped falling above tol: use a larger tol or reg; the gap says how good this answer "
+        "already is"
     )
     PRECISION_LIMIT = (
-        "tol is below what this precision can reach: pass float64 arrays, or a larger tol or reg; the answer is "
-        "as good as the arithmetic allows"
+        "tol is below what rounding allows here: use a larger tol or reg, float64 arrays if these are float32, or "
+        "points centred near the origin; the answer is as good as the arithmetic allows"
     )
     INFEASIBLE = (
         "no plan with these marginals avoids the forbidden (+inf) pairs: allow more pairs or use unbalanced="

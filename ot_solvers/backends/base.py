@@ -213,8 +213,35 @@ class Backend:
         self._warn("cost_gradient", plan.geometry)
         return blockwise.cost_gradient(plan)
 
-    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter, accelerate):
-        """Run the whole iteration inside one kernel, or None where this backend has no such kernel."""
+    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter, memory):
+        """Run the whole iteration inside one kernel, or None where this backend has no such kernel.
+
+        Parameters
+        ----------
+        geometry : Geometry, shape (n, m), small
+        a, b : (n,), (m,) normalised weights
+        g : (m,) array, cost units
+            Column potentials to start from.
+        levels : (L,) decreasing eps, the last one the target
+        penalties : (Penalty, Penalty)
+        log_mass : float
+            See `GibbsPlan`.
+        tol : float
+            Marginal error in mass units.
+        sweeps : int
+            Passes on every level but the last.
+        max_iter : int
+            Passes in all.
+        memory : int
+            Of Anderson acceleration at the target; 0: none.
+
+        Returns
+        -------
+        f, g : (n,), (m,) arrays, cost units
+            The best potentials found at the target.
+        errors : (iterations,) array
+            Marginal error of every pass, mass units.
+        """
         return
 
     def _warn(self, primitive: str, geometry: Geometry) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 BLOCK_ENTRIES = 1 << 20
 
 
-def row_blocks(n: int, m: int, depth: int = 1):
-    """(start, stop) of blocks of rows with about `BLOCK_ENTRIES` entries of `depth` numbers each."""
-    step = max(1, BLOCK_ENTRIES // max(1, m * depth))
+def row_blocks(geometry):
+    """(start, stop) of blocks of rows that take about `BLOCK_ENTRIES` numbers to compute."""
+    n, m = geometry.shape
+    step = max(1, BLOCK_ENTRIES // max(1, m * geometry.depth))
     for start in range(0, n, step):
         yield start, min(n, start + step)
 
@@ -33,7 +34,7 @@ def softmin(geometry, h, eps):
     xp = geometry.xp
     n, m = geometry.shape
     out = np.empty(n)
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(geometry):
         t = _exponents(geometry, start, stop, h, eps)
         top = xp.max(t, axis=1, keepdims=True)
         # A row without any finite entry: shift by 0, its sum is 0 and its soft minimum +inf.
@@ -59,7 +60,7 @@ def sweep(backend, geometry, f, h, eps, a, penalty):
     column_mass = np.zeros(m)
     # Weights inside the exponent: a soft side may leave a row without weight a potential that overflows alone.
     scale = new / eps + _log(a)
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(geometry):
         t = _exponents(geometry, start, stop, h, eps)
         column_mass += _host(xp.sum(xp.exp(t + xp.asarray(scale[start:stop])[:, None]), axis=0))
     return new, column_mass
@@ -69,7 +70,7 @@ def hardmin(geometry, g):
     xp = geometry.xp
     n, m = geometry.shape
     out = np.empty(n)
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(geometry):
         out[start:stop] = _host(xp.min(geometry.block(start, stop) - xp.asarray(g)[None, :], axis=1))
     return out
 
@@ -78,7 +79,7 @@ def cost_statistics(geometry):
     xp = geometry.xp
     n, m = geometry.shape
     low, high, total, count = np.inf, -np.inf, 0.0, 0
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(geometry):
         block = geometry.block(start, stop)
         finite = xp.isfinite(block)
         number = int(xp.sum(xp.astype(finite, xp.int64)))
@@ -111,7 +112,7 @@ def transport(plan, v):
     n, m = plan.geometry.shape
     out = np.empty((n, v.shape[1]))
     values = xp.asarray(v)
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(plan.geometry):
         P, _ = _plan_block(plan, start, stop)
         out[start:stop] = _host(xp.matmul(P, values))
     return out
@@ -121,7 +122,7 @@ def plan_statistics(plan):
     xp = plan.geometry.xp
     n, m = plan.geometry.shape
     rows, columns, cost = np.empty(n), np.zeros(m), np.empty(n)
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(plan.geometry):
         P, C = _plan_block(plan, start, stop)
         zero = xp.zeros_like(P)
         rows[start:stop] = _host(xp.sum(P, axis=1))
@@ -137,7 +138,7 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
     y = xp.asarray(column_scale)[None, :]
     added_columns = xp.asarray(v)[None, :]
     b = xp.asarray(plan.b)[None, :]
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(plan.geometry):
         P, C = _plan_block(plan, start, stop)
         part = slice(start, stop)
         Q = P * xp.asarray(row_scale[part])[:, None] * y + xp.asarray(u[part])[:, None] * added_columns
@@ -153,7 +154,7 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
 def sparsify(plan, dropped):
     n, m = plan.geometry.shape
     indices, data, counts = [], [], np.zeros(n + 1, dtype=np.int64)
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(plan.geometry):
         P = plan_rows(plan, start, stop)
         order = np.argsort(P, axis=1, kind="stable")
         ordered = np.take_along_axis(P, order, axis=1)
@@ -170,7 +171,7 @@ def sparsify(plan, dropped):
 def top_k(geometry, h, eps, k):
     n, m = geometry.shape
     indices, values = np.empty((n, k), dtype=np.int64), np.empty((n, k))
-    for start, stop in row_blocks(n, m):
+    for start, stop in row_blocks(geometry):
         reduced = _host(geometry.block(start, stop)) - eps * np.asarray(h)[None, :]
         order = np.argsort(reduced, axis=1, kind="stable")[:, :k]
         indices[start:stop] = order
@@ -184,7 +185,7 @@ def cost_gradient(plan):
     x, y = geometry.prepared
     n, m = geometry.shape
     out = np.empty(x.shape)
-    for start, stop in row_blocks(n, m, depth=x.shape[1]):
+    for start, stop in row_blocks(plan.geometry):
         P, C = _plan_block(plan, start, stop)
         slope = geometry.cost.gradient(x[start:stop, :], y, C, xp)
         out[start:stop] = _host(xp.sum(P[:, :, None] * slope, axis=1))

@@ -39,6 +39,11 @@ class Geometry:
         raise NotImplementedError
 
     @property
+    def depth(self) -> int:
+        """Numbers per pair that `block` holds while it computes: the coordinates, for points."""
+        return 1
+
+    @property
     def xp(self) -> Any:
         """Array namespace of what `block` returns."""
         return compat

@@ -31,6 +31,11 @@ class Grid(Geometry):
 
     def __init__(self, axes, cost: Cost | None = None, *, dtype=np.float64, _matrices=None, _of=None):
         self.axes = tuple(np.asarray(axis, dtype=np.float64) for axis in axes)
+        for k, axis in enumerate(self.axes):
+            if axis.ndim != 1 or axis.size == 0 or not np.isfinite(axis).all():
+                raise ValueError(f"axes[{k}] has shape {axis.shape}; expected (n_{k},) finite coordinates")
+        if not self.axes:
+            raise ValueError("axes is empty; expected one coordinate array per axis")
         self.cost = SqEuclidean() if cost is None else cost
         d = len(self.axes)
         if not self.cost.separate(d):

@@ -62,6 +62,10 @@ class PointCloud(Geometry):
         return (self.x.shape[0], self.y.shape[0])
 
     @property
+    def depth(self):
+        return self.x.shape[1]
+
+    @property
     def dtype(self):
         return self.x.dtype
 

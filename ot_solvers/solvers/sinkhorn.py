@@ -265,7 +265,7 @@ class _Run:
             self.control.tol * self.unit,
             options.sweeps_per_level,
             sweeps,
-            options.acceleration == "anderson",
+            options.memory if options.acceleration == "anderson" else 0,
         )
         if found is None:
             return False

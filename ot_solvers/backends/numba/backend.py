@@ -285,9 +285,11 @@ class NumbaBackend(Backend):
         )
         return plan.geometry.cost.pullback(x.astype(np.float64), out)
 
-    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter, accelerate):
+    def solve_small(self, geometry, a, b, g, levels, penalties, log_mass, tol, sweeps, max_iter, memory):
         n, m = geometry.shape
-        if n * m > SMALL_PAIRS or isinstance(geometry, Grid | SparseGeometry):
+        if n * m > SMALL_PAIRS or n * m * geometry.depth > 1 << 20:
+            return None
+        if isinstance(geometry, Grid | SparseGeometry):
             return None
         C = np.ascontiguousarray(geometry.block(0, n))
         shift = geometry.shift if isinstance(geometry, DenseGeometry) else 0.0
@@ -299,7 +301,7 @@ class NumbaBackend(Backend):
         if shift and not pa.hard:
             return None  # the prox of a soft side is not invariant under shifts
         iterations = small_kernels.solve_small(
-            C, a, b, f, g, levels, sweeps, log_mass, pa.kind, pa.rho, pb.kind, pb.rho, tol, max_iter, accelerate,
+            C, a, b, f, g, levels, sweeps, log_mass, pa.kind, pa.rho, pb.kind, pb.rho, tol, max_iter, memory,
             errors,
         )  # fmt: skip
         return f + shift, g, errors[:iterations]

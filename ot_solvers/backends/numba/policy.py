@@ -17,7 +17,5 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 #: A kernel: runs without the GIL, compiled once per signature and machine.
 kernel = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-#: The same for loops whose rounding matters.
-exact_kernel = njit(nogil=True, cache=True, fastmath=EXACT, error_model="numpy")
 #: Options of ``@overload`` helpers that must keep exact rounding inside fast kernels.
 EXACT_HELPER: Any = {"fastmath": EXACT, "error_model": "numpy"}

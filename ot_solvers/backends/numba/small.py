@@ -10,8 +10,7 @@ from .policy import kernel
 from .sweep import prox
 from .vector_math import LN2, LOG2E, exp2
 
-#: Memory of the acceleration, and its ridge: see `ot_solvers.solvers.acceleration.Anderson`.
-MEMORY = 6
+#: Ridge of the acceleration: see `ot_solvers.solvers.acceleration.Anderson`.
 RIDGE = 1e-10
 
 
@@ -72,7 +71,7 @@ def extrapolate(g, residual, residual_steps, image_steps, held):
 
 @kernel
 def solve_small(
-    C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, rho_b, tol, max_iter, accelerate, errors
+    C, a, b, f, g, levels, sweeps, log_mass, kind_a, rho_a, kind_b, rho_b, tol, max_iter, memory, errors
 ):
     """Annealed, accelerated Sinkhorn on a dense float64 problem; potentials in place.
 
@@ -84,8 +83,8 @@ def solve_small(
     levels : (L,) decreasing eps, the last one the target
     sweeps : int
         Sweeps on each level but the last.
-    accelerate : bool
-        Alternating Anderson steps on the last level, safeguarded as in the general loop.
+    memory : int
+        Of alternating Anderson steps on the last level, safeguarded as in the general loop; 0: plain steps.
     errors : (max_iter,) array
         Marginal error after each sweep, overwritten.
 
@@ -103,8 +102,8 @@ def solve_small(
     residual = np.empty(m)
     last_image = np.empty(m)
     last_residual = np.empty(m)
-    residual_steps = np.empty((MEMORY, m))
-    image_steps = np.empty((MEMORY, m))
+    residual_steps = np.empty((max(memory, 1), m))
+    image_steps = np.empty((max(memory, 1), m))
     best_f = np.empty(n)
     best_g = np.empty(m)
     best = math.inf
@@ -195,7 +194,7 @@ def solve_small(
                 image[j] = prox(kind_b, rho_b, s, eps)
                 residual[j] = (image[j] - g[j]) * math.sqrt(b[j])
             g[:] = image
-            if not (final and accelerate):
+            if not (final and memory > 0):
                 continue
             if steps > 0:
                 size = 0.0
@@ -206,8 +205,8 @@ def solve_small(
                     for j in range(m):
                         residual_steps[slot, j] = (residual[j] - last_residual[j]) / size
                         image_steps[slot, j] = (image[j] - last_image[j]) / size
-                    slot = (slot + 1) % MEMORY
-                    held = min(held + 1, MEMORY)
+                    slot = (slot + 1) % memory
+                    held = min(held + 1, memory)
             steps += 1
             last_image[:] = image
             last_residual[:] = residual

@@ -71,6 +71,11 @@ def scale_blocks(K, f0, v, eps, a, kind, rho, bounds, first, last, new_f, column
                 q += k1[j] * w
                 r += k2[j] * w
                 s += k3[j] * w
+            # A row without weight only needs a finite potential, and may have no allowed pair at all.
+            p = p if p > 0.0 or a[i] > 0.0 else 1.0
+            q = q if q > 0.0 or a[i1] > 0.0 else 1.0
+            r = r if r > 0.0 or a[i2] > 0.0 else 1.0
+            s = s if s > 0.0 or a[i3] > 0.0 else 1.0
             low = min(min(p, q), min(r, s))
             high = max(max(p, q), max(r, s))
             if not (low > 1e-200 and high < 1e200):
