@@ -8,7 +8,8 @@ code with ``ot_solvers`` and is in float64.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+
 
 import numpy as np
 from hypothesis import settings
@@ -98,7 +99,8 @@ def marginal_error(P, a, b) -> float:
 
 
 # --- a plain iteration ----------------------------------------------------------------------------------------
-class BruteForce(NamedTuple):
+@dataclass(frozen=True)
+class BruteForce:
     """Potentials without a particular gauge, plan and value of an entropic problem."""
 
     f: np.ndarray
@@ -199,7 +201,8 @@ def gaussian_map(mean_a, A, mean_b, B, eps):
     return lambda x: mean_b + (x - mean_a) @ slope
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True)
+class Line:
     """Two Gaussian densities on the points of one fine grid: sums over it are integrals to rounding."""
 
     points: np.ndarray
@@ -224,7 +227,8 @@ def gaussians_on_a_line(draw) -> Line:
 
 
 # --- families of problems -------------------------------------------------------------------------------------
-class Known(NamedTuple):
+@dataclass(frozen=True)
+class Known:
     """A balanced problem with its entropic value (or, where `exact`, its unregularised optimum)."""
 
     x: np.ndarray
