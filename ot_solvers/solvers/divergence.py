@@ -41,14 +41,19 @@ class SymmetricSinkhorn(Solver):
         else:
             land(process, f, eps, monitor)
         assert monitor.best_pair is not None  # both ways have recorded one
-        f = g = monitor.best_pair[0]
+        f = monitor.best_pair[0]
         if status is not Status.CONVERGED or not process.live.all():
-            # Exact rows where symmetry has not been reached yet (potentials of a larger eps may overflow the
-            # plan), and potentials of points without weight, which the update itself gives.
-            process.measure(g, eps)
-            g = np.where(process.live, g, process.update)
-            f = g if status is Status.CONVERGED else process.update
-        return Outcome(f, g, status, monitor.iteration, monitor.best, monitor.history, self.name)
+            process.measure(f, eps)
+            if status is not Status.CONVERGED:
+                # Potentials of a larger eps may overflow the plan. The mean of f and its update is better: the
+                # dual is concave and symmetric, so at (mean, mean) it is at least that at (update, f), whose
+                # rows are exact. Equal potentials keep the divergence from being negative.
+                mean = process.image(f, eps)
+            else:
+                mean = f
+            # Points without weight: the update itself.
+            f = np.where(process.live, mean, process.update)
+        return Outcome(f, f, status, monitor.iteration, monitor.best, monitor.history, self.name)
 
 
 class _Averaged:
