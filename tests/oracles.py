@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st

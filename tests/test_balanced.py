@@ -163,7 +163,7 @@ def test_gap_and_bounds_are_honest_before_convergence(rng, max_iter, size, eps):
     exact = oracles.exact_transport(C, a, b)
     lower, upper = solution.bounds
     assert lower - 1e-12 <= exact <= upper + 1e-12
-    best = ots.solve(C, a, b, reg=eps, tol=1e-9, max_iter=50_000)
+    best = ots.solve(C, a, b, reg=eps, tol=1e-9, max_iter=50_000, on_failure="ignore")
     if best.converged:
         assert solution.dual_value <= best.value + 1e-9
         assert best.value <= solution.dual_value + solution.gap + 1e-9
