@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from .geometry.base import Geometry
+from .lazy import cached_property
 
 __all__ = ["GibbsPlan"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from .errors import UnsupportedError
 from .geometry.base import Geometry
+from .lazy import cached_property
 from .namespaces import host_array, library_name
 from .penalties import Penalty
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from . import certificates, rounding
 from .coupling import GibbsPlan
 from .geometry import Grid, PointCloud
+from .lazy import cached_property
 from .namespaces import Library, host_array
 from .problem import Problem
 from .status import Progress, Status

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 import numpy as np
 
 from ..costs import Cost, SqEuclidean
+from ..lazy import cached_property
 from .base import Geometry
 
 __all__ = ["Grid"]

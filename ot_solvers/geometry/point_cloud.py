@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from functools import cached_property
 
 import array_api_compat.numpy as compat
 import numpy as np
 
 from ..costs import Cost, SqEuclidean
+from ..lazy import cached_property
 from .base import Geometry
 
 __all__ = ["PointCloud"]

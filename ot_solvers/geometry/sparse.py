@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
+from ..lazy import cached_property
 from .base import Geometry
 
 __all__ = ["SparseGeometry"]
