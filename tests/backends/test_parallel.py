@@ -19,6 +19,7 @@ from scipy import sparse
 
 import ot_solvers as ots
 from ot_solvers.backends.numba import parallel
+from ot_solvers.lazy import cached_property
 
 ROOT = Path(ots.__file__).resolve().parent.parent
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")
@@ -224,6 +225,24 @@ def test_same_bits_from_eight_callers_at_once(problem):
             check_same_fields(found, expected)
 
 
+def test_lazy_attributes_of_two_objects_do_not_wait_for_each_other():
+    """Nor for a thread that a fork has left behind."""
+    meeting = threading.Barrier(2, timeout=30)
+
+    class Lazy:
+        @cached_property
+        def value(self):
+            meeting.wait()
+            return object()
+
+    both = Lazy(), Lazy()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda z: z.value, both)
+    assert both[0].value is first
+    assert both[1].value is second
+    assert isinstance(Lazy.value, cached_property)
+
+
 # --- processes: from a fresh one, because forking a test runner full of other libraries proves nothing --------
 
 PRELUDE = """
@@ -231,6 +250,7 @@ import multiprocessing, os, sys, threading
 import numpy as np
 import ot_solvers as ots
 from ot_solvers.backends.numba import parallel
+from ot_solvers.lazy import cached_property
 
 parallel.PAIRS_PER_BLOCK = 1 << 10
 ots.set_num_threads(3)
@@ -255,6 +275,7 @@ def script(source):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
     )
 
 
@@ -262,7 +283,7 @@ def output_of(process, timeout=120):
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its children hold the pipes too
         out, err = process.communicate()
         raise AssertionError(f"hangs; it said {out!r} and {err[-2000:]!r}") from None
     assert process.returncode == 0, err[-2000:]

@@ -93,7 +93,7 @@ def close(found, expected, scale=1e4):
 def small_blocks(monkeypatch):
     """Blocks of a few rows, the last one shorter."""
     monkeypatch.setattr(blockwise, "BLOCK_ENTRIES", 3 * 14)
-    assert len(list(blockwise.row_blocks(11, 14))) == 4
+    assert len(list(blockwise.row_blocks(DenseGeometry(np.zeros((11, 14)))))) == 4
 
 
 def test_softmin(problem):
