@@ -32,6 +32,9 @@ def absorb_blocks(rows, f2, g2, inv2, bounds, first, last, K):
 @kernel
 def row_scaling(f0, a, i, total, eps, kind, rho, new_f):
     """Set ``new_f[i]`` from the row sum and return the row's scaling ``a_i exp((f_i - f0_i) / eps)``."""
+    if not total > 0.0:
+        new_f[i] = 0.0
+        return 0.0
     s = f0[i] - eps * math.log(total)
     new_f[i] = prox(kind, rho, s, eps)
     return a[i] / total * math.exp((new_f[i] - s) / eps)
@@ -71,12 +74,11 @@ def scale_blocks(K, f0, v, eps, a, kind, rho, bounds, first, last, new_f, column
                 q += k1[j] * w
                 r += k2[j] * w
                 s += k3[j] * w
-            # A row without weight only needs a finite potential, and may have no allowed pair at all.
-            p = p if p > 0.0 or a[i] > 0.0 else 1.0
-            q = q if q > 0.0 or a[i1] > 0.0 else 1.0
-            r = r if r > 0.0 or a[i2] > 0.0 else 1.0
-            s = s if s > 0.0 or a[i3] > 0.0 else 1.0
-            low = min(min(p, q), min(r, s))
+            # A row without weight may have no allowed pair at all: its empty sum is no reason to stop.
+            low = min(
+                min(p if a[i] > 0.0 else 1.0, q if a[i1] > 0.0 else 1.0),
+                min(r if a[i2] > 0.0 else 1.0, s if a[i3] > 0.0 else 1.0),
+            )
             high = max(max(p, q), max(r, s))
             if not (low > 1e-200 and high < 1e200):
                 return False
