@@ -275,7 +275,7 @@ class NumbaBackend(Backend):
         if source is None:
             return super().cost_gradient(plan)
         x = plan.geometry.x
-        out = np.empty(x.shape)
+        out = np.empty(plan.geometry.prepared[0].shape)
         bounds = source.bounds
         run(
             lambda first, last: plan_kernels.cost_gradient_blocks(

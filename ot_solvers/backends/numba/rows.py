@@ -83,11 +83,9 @@ def row_source(geometry, precision: str):
         return (ShiftedRows(C, shift) if shift else StoredRows(C)), shift
     if isinstance(geometry, PointCloud):
         dtype = np.dtype(precision).type
-        kernel = geometry.cost.kernel(dtype, geometry.x.shape[1])
-        if kernel is None:
-            return None, 0.0
         x, y = geometry.columns(dtype)
-        return CloudRows(kernel, x, y), 0.0
+        kernel = geometry.cost.kernel(dtype, len(x))  # prepared points may have other coordinates, and more
+        return (None if kernel is None else CloudRows(kernel, x, y)), 0.0
     return None, 0.0
 
 
