@@ -85,6 +85,15 @@ class Cost:
         """Whether ``c(x, y)`` is a sum over the `d` coordinates (what grids need)."""
         return False
 
+    def spread(self, low: np.ndarray, high: np.ndarray) -> float:
+        """Range of the costs between *prepared* points of the box ``[low, high]`` (d,): where eps-scaling starts.
+
+        By the corners `low` and `high`, which bound norms and what grows with them.
+        """
+        corners = np.stack([low, high])
+        C = np.asarray(self.pairwise(corners, corners))
+        return float(C.max() - C.min())
+
 
 # --- kernels: each method sees one coordinate (accumulate, derivative) or one pair (finish) -----------------
 
@@ -423,6 +432,10 @@ class Dot(Cost):
 
     def kernel(self, dtype, d):
         return MinusProduct(dtype(0))
+
+    def spread(self, low, high):
+        products = np.stack([low * low, low * high, high * high])
+        return float((products.max(0) - products.min(0)).sum())
 
     def separate(self, d):
         return True

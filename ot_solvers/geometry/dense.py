@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..lazy import cached_property
+from ..validation import floating
 from .base import Geometry
 
 __all__ = ["DenseGeometry"]
@@ -12,9 +13,7 @@ __all__ = ["DenseGeometry"]
 
 def _real(C) -> np.ndarray:
     """`C` as a two-dimensional float32 or float64 array."""
-    C = np.asarray(C)
-    if C.dtype not in (np.float32, np.float64):
-        C = C.astype(np.float64)
+    C = floating(C, "C")
     if C.ndim != 2 or 0 in C.shape:
         raise ValueError(f"C has shape {C.shape}; expected (n, m) with n, m >= 1")
     return C

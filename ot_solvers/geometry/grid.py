@@ -43,7 +43,7 @@ class Grid(Geometry):
                 f"cost={self.cost.name!r} does not separate over {d} axes; use 'sqeuclidean', 'cityblock' or "
                 "'dot' on a grid, or solve_sample on its points"
             )
-        if _of is None and all(axis.size for axis in self.axes):
+        if _of is None:
             # One point of the grid tells whether the cost is meant for its number of coordinates.
             self.cost.check(np.array([[axis[0] for axis in self.axes]]), "the grid")
         self._dtype = np.dtype(dtype)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..costs import Cost, SqEuclidean
 from ..lazy import cached_property
+from ..validation import floating
 from .base import Geometry
 
 __all__ = ["PointCloud"]
@@ -16,11 +17,9 @@ __all__ = ["PointCloud"]
 
 def _real(x, y):
     """Both clouds as NumPy arrays of one of float32 and float64; the same object stays the same."""
-    first = np.asarray(x)
-    second = first if y is x else np.asarray(y)
+    first = floating(x, "x")
+    second = first if y is x else floating(y, "y")
     dtype = np.result_type(first.dtype, second.dtype)
-    if dtype not in (np.float32, np.float64):
-        dtype = np.dtype(np.float64)
     for name, z in (("x", first), ("y", second)):
         if z.ndim != 2:
             raise ValueError(f"{name} has shape {z.shape}; expected (n, d)")
@@ -105,13 +104,8 @@ class PointCloud(Geometry):
         return self.cost.pairwise(x[start:stop, :], y, self.xp)
 
     def spread(self):
-        # The costs of the corners of the joint bounding box bound ours for norms and for inner products.
         x, y = (np.asarray(z) for z in self.prepared)
-        low = np.minimum(x.min(0), y.min(0))
-        high = np.maximum(x.max(0), y.max(0))
-        corners = np.stack([low, high])
-        C = np.asarray(self.cost.pairwise(corners, corners))
-        return float(C.max() - C.min())
+        return self.cost.spread(np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0)))
 
     def __repr__(self):
         n, m = self.shape
