@@ -99,7 +99,6 @@ def rerouted(plan: GibbsPlan, x, y, u, v, backend) -> tuple[float, float] | None
     Mass may be added to any pair of the support and taken (up to half) from what is there: a maximum flow
     from the rows that lack mass to the columns that do, repeated on what its integer units leave over.
     """
-    from scipy import sparse
     from scipy.sparse.csgraph import maximum_flow
 
     n, m = plan.geometry.shape
@@ -121,8 +120,7 @@ def rerouted(plan: GibbsPlan, x, y, u, v, backend) -> tuple[float, float] | None
         heads = np.concatenate([np.full(n, source), rows, n + columns, n + np.arange(m)])
         tails = np.concatenate([np.arange(n), n + columns, rows, np.full(m, sink)])
         capacity = np.concatenate([supply, np.full(rows.size, 2 * FLOW_UNITS), room, demand])
-        graph = sparse.csr_array((capacity.astype(np.int32), (heads, tails)), shape=(size, size))
-        flow = maximum_flow(graph, source, sink).flow
+        flow = maximum_flow(_graph(heads, tails, capacity, size), source, sink).flow
         net = unit * np.asarray(flow[rows, n + columns]).ravel().astype(np.float64)
         added += net
         sent = np.bincount(rows, net, minlength=n)
@@ -138,6 +136,16 @@ def rerouted(plan: GibbsPlan, x, y, u, v, backend) -> tuple[float, float] | None
     new = np.maximum(entries + added, 0.0)
     linear = float((added * C).sum())
     return linear, float((_entropy(new, a, b) - _entropy(entries, a, b)).sum())
+
+
+def _graph(heads, tails, capacity, size):
+    """Capacities as SciPy's flow wants them: CSR with 32-bit everything."""
+    from scipy import sparse
+
+    places = heads.astype(np.int32), tails.astype(np.int32)
+    graph = sparse.csr_matrix((capacity.astype(np.int32), places), shape=(size, size))
+    graph.indices, graph.indptr = graph.indices.astype(np.int32), graph.indptr.astype(np.int32)
+    return graph
 
 
 def _support(plan: GibbsPlan, backend):
@@ -241,7 +249,6 @@ def feasible_marginals(problem: Problem) -> tuple[bool, str]:
     reason : str
         Which points are cut off, when there is no such plan.
     """
-    from scipy import sparse
     from scipy.sparse.csgraph import maximum_flow
 
     geometry = problem.geometry
@@ -260,9 +267,8 @@ def feasible_marginals(problem: Problem) -> tuple[bool, str]:
     source, sink = n + m, n + m + 1
     heads = np.concatenate([np.full(n, source), rows, n + np.arange(m)])
     tails = np.concatenate([np.arange(n), n + columns, np.full(m, sink)])
-    capacity = np.concatenate([supply, np.full(rows.size, 1 << 30), demand]).astype(np.int32)
-    graph = sparse.csr_array((capacity, (heads, tails)), shape=(n + m + 2, n + m + 2))
-    flow = maximum_flow(graph, source, sink)
+    capacity = np.concatenate([supply, np.full(rows.size, 1 << 30), demand])
+    flow = maximum_flow(_graph(heads, tails, capacity, n + m + 2), source, sink)
     # Rounding moves each supply by less than one unit.
     if flow.flow_value >= supply.sum() - (n + m):
         return True, ""
