@@ -105,14 +105,15 @@ def host_array(x: Any, argument: str) -> np.ndarray:
             raise TypeError(f"{argument} is a sparse torch tensor; expected a dense one")
         if x.dtype in (sys.modules["torch"].bfloat16, sys.modules["torch"].float16):
             x = x.float()
-        return x.numpy()
+        return x.resolve_neg().numpy()  # a lazy minus sign is the one thing of real tensors that NumPy cannot see
     if name == "jax":
         jax = sys.modules["jax"]
         if isinstance(x, jax.core.Tracer):
             raise TypeError(f"{argument} is traced (jit, grad or vmap); call the solver on concrete arrays")
         if any(device.platform != "cpu" for device in x.devices()):
             raise TypeError(f"{argument} is on {x.devices()}; this version runs on the CPU")
-        return np.asarray(x)
+        # NumPy knows no bfloat16: as wide as float32 and narrower than it, like float16.
+        return np.asarray(x.astype("float32") if x.dtype.name == "bfloat16" else x)
     if name not in (None, "numpy"):
         return np.from_dlpack(x) if hasattr(x, "__dlpack__") else np.asarray(x)
     try:
