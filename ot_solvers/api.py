@@ -428,8 +428,10 @@ def _solve_by_rows(solver: Solver, problem: Problem, engine, control: Control) -
 
 def _why_infeasible(problem: Problem, outcome: Outcome) -> str:
     """Why no plan exists, where forbidden pairs may be what kept a solve from converging; else nothing."""
-    if outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK, Status.PRECISION_LIMIT):
+    if outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK):
         return ""
+    if outcome.status is Status.PRECISION_LIMIT and outcome.error <= 1e-6:
+        return ""  # without a plan the potentials run away until rounding ends it, far from the marginals
     both_hard = problem.penalty_a.hard and problem.penalty_b.hard
     if not (both_hard and problem.geometry.forbids):
         return ""

@@ -216,15 +216,22 @@ def programme(problem: Problem, plan: GibbsPlan, statistics, backend) -> tuple[f
         target = np.concatenate([a - (1 - t) * P.sum(1), b - (1 - t) * P.sum(0)])
         unit = np.abs(target).max()
         found = solve_programme(
-            C[rows, columns], A_eq=constraints, b_eq=np.maximum(target, 0) / unit, method="highs"
+            C[rows, columns],
+            A_eq=constraints,
+            b_eq=np.maximum(target, 0) / unit,
+            method="highs",
+            options={"primal_feasibility_tolerance": 1e-10},
         )
         if found.status == 0:
             Q = (1 - t) * P
-            Q[rows, columns] += unit * found.x
+            Q[rows, columns] += unit * np.maximum(found.x, 0.0)
             off = np.abs(Q.sum(1) - a).sum() + np.abs(Q.sum(0) - b).sum()
             if off <= 1e-9:
                 live = Q > 0
                 linear = float((Q[live] * C[live]).sum())
+                # The programme's own tolerance, priced by the potentials: at 1e-9 of the mass it could push the
+                # value below the dual where potentials are large.
+                linear -= float((Q.sum(1) - a) @ plan.f + (Q.sum(0) - b) @ plan.g)
                 return linear, float((Q[live] * np.log(Q[live] / np.outer(a, b)[live])).sum())
         if t >= 1.0:
             return math.inf, math.inf
