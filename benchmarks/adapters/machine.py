@@ -52,6 +52,38 @@ class NumpyExp(Adapter):
         return Answer(iterations=raw)
 
 
+class PolynomialExp(NumpyExp):
+    """The package's own vectorised ``exp2``, the fastest we know of on a CPU: the limit of its kernels.
+
+    The one place that looks behind the public API: a limit has to be that of the arithmetic we use.
+    """
+
+    modules = ("ot_solvers",)
+
+    def prepare(self):
+        super().prepare()
+        from numba import njit
+
+        from ot_solvers.backends.numba.policy import FAST
+        from ot_solvers.backends.numba.vector_math import exp2
+
+        @njit(nogil=True, fastmath=FAST, error_model="numpy")
+        def fill(source, target, calls):
+            for _ in range(calls):
+                for j in range(source.size):
+                    target[j] = exp2(source[j])
+
+        # In the first-level cache: the limit of arithmetic, not of memory.
+        self.buffers = [(source[:2048].copy(), target[:2048].copy()) for source, target in self.buffers]
+        n, m = self.problem.shape
+        self.calls = -(-n * m // (2048 * self.threads))
+        self.fill = fill
+        fill(*self.buffers[0], 1)
+
+    def work(self, calls, source, target):
+        self.fill(source, target, calls)
+
+
 class TorchExp(NumpyExp):
     """``torch.exp``, its own thread pool switched off, one Python thread per core."""
 
