@@ -218,8 +218,9 @@ def gaussians_on_a_line(draw) -> Line:
     """Gaussians whose means are within 2 and whose deviations are within a factor of 4."""
     mean_a, mean_b = draw(st.floats(-1, 1)), draw(st.floats(-1, 1))
     sd_a, sd_b = draw(st.floats(0.5, 2.0)), draw(st.floats(0.5, 2.0))
-    # Trapezoidal sums of Gaussians converge like exp(-2 (pi sd / step)^2): 0.2 is below rounding for sd 0.5.
-    points = np.arange(-17.0, 17.01, 0.2)
+    # Trapezoidal sums of Gaussians converge like exp(-2 (pi sd / step)^2). The narrowest ones here are the
+    # conditional laws of a plan at eps = 0.2, sd 0.2: 1e-22.
+    points = np.arange(-17.0, 17.01, 0.125)
     a = np.exp(-((points - mean_a) ** 2) / (2 * sd_a**2))
     b = np.exp(-((points - mean_b) ** 2) / (2 * sd_b**2))
     return Line(points, a / a.sum(), b / b.sum(), mean_a, mean_b, sd_a**2, sd_b**2)

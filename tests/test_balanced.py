@@ -48,10 +48,12 @@ def test_single_sources_are_exact(known):
 def test_a_translation_adds_its_square(pair):
     known, shift = pair
     here = ots.solve_sample(known.x, known.x, known.a, known.a, reg=known.eps, tol=1e-9)
+    live = known.a > 0
     for name, there in solve_in_every_way(known.x, known.y, known.a, known.a, known.eps, tol=1e-9):
         assert there.value == pytest.approx(here.value + known.value, abs=1e-7), name
         # Every point goes where it went, and then along the shift.
-        np.testing.assert_allclose(there.pull(known.y), here.pull(known.x) + shift, atol=1e-6, err_msg=name)
+        moved, expected = there.pull(known.y)[live], here.pull(known.x)[live] + shift
+        np.testing.assert_allclose(moved, expected, atol=1e-5, err_msg=name)
 
 
 @SETTINGS
