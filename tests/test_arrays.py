@@ -8,6 +8,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from checks import check_close, check_library, check_same_bits, host
+from problems import combinations
 
 import ot_solvers as ots
 
@@ -26,7 +27,7 @@ def jax_in(precision):
         jax.config.update("jax_enable_x64", before)
 
 
-@pytest.fixture(params=[pytest.param("torch", marks=pytest.mark.fast), "numpy", "jax", "array_api_strict"])
+@pytest.fixture(params=LIBRARIES)
 def library(request):
     """Name of the library; JAX holds float64 while the test runs."""
     if request.param != "jax":
@@ -124,8 +125,11 @@ def entry_points(clouds, dtype, library):
 CALLS = ["solve", "solve without weights", "solve_sample", "solve_sample, unbalanced", "solve_grid"]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("call", [CALLS[0], pytest.param(CALLS[2], marks=pytest.mark.fast), CALLS[1], *CALLS[3:]])
+@pytest.mark.parametrize(
+    ("library", "dtype", "call"),
+    combinations(LIBRARIES, DTYPES, CALLS, quick=("torch", "float32", "solve_sample")),
+    indirect=["library"],
+)
 def test_every_field_comes_back_as_it_came(clouds, library, dtype, call):
     calls, x = entry_points(clouds, dtype, library)
     solution = calls[call]()
@@ -150,7 +154,9 @@ def test_every_field_comes_back_as_it_came(clouds, library, dtype, call):
     assert solution.plan_operator.dtype == np.float64
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("library", "dtype"), combinations(LIBRARIES, DTYPES, quick=("torch", "float32")), indirect=["library"]
+)
 def test_out_of_sample_maps_and_divergences(clouds, library, dtype):
     calls, x = entry_points(clouds, dtype, library)
     solution = calls["solve_sample"]()
@@ -242,7 +248,9 @@ def test_ragged_lists():
 # --- memory ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("library", "dtype"), combinations(LIBRARIES, DTYPES, quick=("torch", "float32")), indirect=["library"]
+)
 def test_inputs_are_not_copied(clouds, library, dtype):
     x, y = (of(library, z.astype(dtype)) for z in clouds[:2])
     solution = ots.solve_sample(x, y, reg=0.3, tol=1e-3)
@@ -262,8 +270,11 @@ def test_fortran_order_is_not_copied():
     assert ots.solve(turned, reg=0.3).geometry.rows.__array_interface__["data"][0] == turned.data_ptr()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("method", ["auto", ots.Sinkhorn(kernel="log")], ids=["auto", "log"])
+@pytest.mark.parametrize(
+    ("method", "dtype"),
+    combinations(["auto", ots.Sinkhorn(kernel="log")], DTYPES, quick=("auto", "float64")),
+    ids=str,
+)
 def test_inputs_are_never_written(clouds, dtype, method):
     """Read-only arrays are accepted, writable ones keep their bytes; for every argument that is an array."""
     rng = np.random.default_rng(1)
@@ -326,8 +337,7 @@ def unaligned(z):
     return view
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("layout", [pytest.param("Fortran", marks=pytest.mark.fast), *list(LAYOUTS)[1:]])
+@pytest.mark.parametrize(("layout", "dtype"), combinations(LAYOUTS, DTYPES, quick=("Fortran", "float64")))
 def test_any_layout(clouds, layout, dtype):
     x, y, a, b = clouds
     x, y = x.astype(dtype), y.astype(dtype)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from checks import check_close, check_same_bits, check_solution
+from problems import combinations
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
@@ -49,8 +50,9 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("layout", [pytest.param("C", marks=pytest.mark.fast), *list(LAYOUTS)[1:]])
+@pytest.mark.parametrize(
+    ("layout", "dtype"), combinations(LAYOUTS, ["float64", "float32"], quick=("C", "float64"))
+)
 def test_dense(matrix, layout, dtype):
     C = LAYOUTS[layout](matrix[0].astype(dtype))
     geometry = DenseGeometry(C)
@@ -138,7 +140,7 @@ def test_dtypes_of_geometries(given, kept):
 # --- point clouds -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.fast), "float32"])
 def test_point_cloud(clouds, dtype):
     x, y = (z.astype(dtype) for z in clouds[:2])
     cloud = PointCloud(x, y)
@@ -274,8 +276,9 @@ def holes(matrix, rng):
     return C
 
 
-@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("form", "dtype"), combinations(["csr", "csc", "coo"], ["float64", "float32"], quick=("csr", "float64"))
+)
 def test_sparse(holes, form, dtype):
     C = holes.astype(dtype)
     matrix = pattern_of(C).asformat(form)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checks import check_same_bits
+from problems import combinations
 
 import ot_solvers as ots
 
@@ -116,8 +117,13 @@ def solutions(clouds, matrix):
 NAMES = ["cloud", "dense", "dense, Fortran", "grid", "unbalanced", "divergence"]
 
 
-@pytest.mark.parametrize("name", [pytest.param("cloud", marks=pytest.mark.fast), *NAMES[1:]])
-@pytest.mark.parametrize("again", [lambda z: pickle.loads(pickle.dumps(z)), copy.copy, copy.deepcopy])
+def pickled(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "again"), combinations(NAMES, [pickled, copy.copy, copy.deepcopy], quick=("cloud", pickled))
+)
 def test_a_solution_survives(clouds, matrix, name, again):
     solution = solutions(clouds, matrix)[name]
     expected = float(solution.value), float(solution.gap), solution.marginal_error

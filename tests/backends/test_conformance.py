@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from checks import check_close
 from conformance_cases import GEOMETRIES, case, cost_case, plan
+from problems import combinations
 from tolerances import tolerance
 
 from ot_solvers import PerformanceWarning, costs
@@ -25,13 +26,6 @@ BACKENDS = [name for name in registry.names() if name != "reference"]
 MASS_FLOOR = {"float64": 1e-50, "float32": 1e-18}
 #: Numbers below the normal range may be flushed to 0.
 TINY = 1e-300
-
-
-def fast_first(values, quick=None):
-    """Parameters, one of them (the first unless named) marked ``fast``."""
-    values = list(values)
-    quick = values[0] if quick is None else quick
-    return [pytest.param(v, marks=pytest.mark.fast) if v == quick else v for v in values]
 
 
 def exponents(case):
@@ -303,8 +297,10 @@ CALLS = {
     "solve_small": of_solve_small,
 }
 
-#: What cannot be asked of every geometry.
-ONLY = {"cost_gradient": ("cloud",)}
+
+def applies(primitive, geometry, *_):
+    """Whether the primitive can be asked of the geometry: only points have gradients."""
+    return primitive != "cost_gradient" or geometry.startswith("cloud")
 
 
 def check_primitive(name, primitive, case):
@@ -332,22 +328,29 @@ def test_every_primitive_is_in_the_suite():
             assert registry.get(name).primitives(kind) <= set(PRIMITIVES)
 
 
-@pytest.mark.parametrize("regularisation", fast_first([0.2, 0.01, 1e-4]))
-@pytest.mark.parametrize("side", fast_first(["rows", "columns"]))
-@pytest.mark.parametrize("geometry", fast_first(GEOMETRIES, "cloud"))
-@pytest.mark.parametrize("primitive", PRIMITIVES)
+def of_each_primitive(*axes, quick):
+    """Combinations of a primitive with the axes; one per primitive is fast."""
+    return [
+        parameter
+        for primitive in PRIMITIVES
+        for parameter in combinations([primitive], *axes, quick=(primitive, *quick), valid=applies)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("primitive", "geometry", "side", "regularisation"),
+    of_each_primitive(GEOMETRIES, ["rows", "columns"], [0.2, 0.01, 1e-4], quick=("cloud", "rows", 0.2)),
+)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_primitive(name, primitive, geometry, side, regularisation):
-    if not geometry.startswith(ONLY.get(primitive, ("",))):
-        pytest.skip(f"{primitive} is for {ONLY[primitive][0]} geometries")
     check_primitive(name, primitive, case(geometry, side == "columns", regularisation))
 
 
-@pytest.mark.parametrize("geometry", fast_first(["dense", "dense-fortran", "cloud-float32", "grid-2d", "sparse"]))
-@pytest.mark.parametrize("primitive", PRIMITIVES)
+@pytest.mark.parametrize(
+    ("primitive", "geometry"),
+    of_each_primitive(["dense", "dense-fortran", "cloud-float32", "grid-2d", "sparse"], quick=("cloud-float32",)),
+)
 def test_primitive_in_many_blocks(many_blocks, primitive, geometry):
-    if not geometry.startswith(ONLY.get(primitive, ("",))):
-        pytest.skip(f"{primitive} is for {ONLY[primitive][0]} geometries")
     check_primitive("numba", primitive, case(geometry, False, 0.01))
 
 
@@ -365,9 +368,16 @@ COSTS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("cost", fast_first(COSTS), ids=str)
-@pytest.mark.parametrize("primitive", ["softmin", "sweep", "cost_gradient"])
+@pytest.mark.parametrize(
+    ("cost", "primitive", "dtype"),
+    combinations(
+        COSTS,
+        ["softmin", "sweep", "cost_gradient"],
+        ["float64", "float32"],
+        quick=(COSTS[0], "sweep", "float32"),
+    ),
+    ids=str,
+)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_primitive_with_every_cost(name, primitive, cost, dtype):
     check_primitive(name, primitive, cost_case(cost, dtype, 3, 0.05))
@@ -377,15 +387,22 @@ def test_every_named_cost_is_in_the_suite():
     assert {type(costs.by_name(name)) for name in costs.names()} <= {type(cost) for cost in COSTS}
 
 
-@pytest.mark.parametrize("d", fast_first([1, 2, 3, 4, 6, 7, 8, 12], 7))
-@pytest.mark.parametrize("cost", [costs.SqEuclidean(), costs.Chebyshev()], ids=str)
+@pytest.mark.parametrize(
+    ("cost", "d"),
+    combinations(
+        [costs.SqEuclidean(), costs.Chebyshev()], [1, 2, 3, 4, 6, 7, 8, 12], quick=(costs.SqEuclidean(), 7)
+    ),
+    ids=str,
+)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_any_number_of_coordinates(name, cost, d):
     check_primitive(name, "softmin", cost_case(cost, "float64", d, 0.05))
     check_primitive(name, "cost_gradient", cost_case(cost, "float64", d, 0.05))
 
 
-@pytest.mark.parametrize("geometry", fast_first(["dense", "dense-float32", "cloud", "grid-1d", "sparse"]))
+@pytest.mark.parametrize(
+    "geometry", combinations(["dense", "dense-float32", "cloud", "grid-1d", "sparse"], quick=("cloud",))
+)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_cut_potential_far_from_its_soft_minimum_gives_no_nan(name, geometry):
     one = case(geometry, False, 1e-4)

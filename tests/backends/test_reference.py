@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from checks import check_close
 from conformance_cases import unit_rows
-from problems import some_weights
+from problems import combinations, some_weights
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
@@ -60,27 +60,28 @@ class Brute:
         return (Q[live] * self.C[live]).sum(), (Q[live] * np.log(Q[live] / np.outer(self.a, self.b)[live])).sum()
 
 
-@pytest.fixture(params=[pytest.param("numpy", marks=pytest.mark.fast), "array_api_strict"])
-def library(request):
-    return {"numpy": None, "array_api_strict": array_api_strict}[request.param]
+PROBLEMS = combinations(["numpy", "array_api_strict"], BY_HAND, quick=("numpy", "sqeuclidean"))
 
 
-@pytest.fixture(params=[pytest.param("sqeuclidean", marks=pytest.mark.fast), *list(BY_HAND)[1:]])
-def problem(request, rng, library):
+@pytest.fixture(params=[pytest.param(found.values, marks=found.marks) for found in PROBLEMS], ids="-".join)
+def problem(request, rng):
     """(cloud in the library, the same by brute force, the plan)."""
+    library, cost = request.param
     n, m, eps = 11, 14, 0.3
     x, y = rng.normal(size=(n, 3)), rng.normal(size=(m, 3))
-    if request.param == "hamming":
+    if cost == "hamming":
         x, y = np.sign(x), np.sign(y)
-    if request.param == "sphere":
+    if cost == "sphere":
         x, y = unit_rows(x), unit_rows(y)
     a, b = some_weights(rng, n), some_weights(rng, m)
     f, g = 0.2 * rng.normal(size=n), 0.2 * rng.normal(size=m)
-    if library is None:
-        cloud = PointCloud(x, y, costs.by_name(request.param))
+    if library == "numpy":
+        cloud = PointCloud(x, y, costs.by_name(cost))
     else:
-        cloud = PointCloud(library.asarray(x), library.asarray(y), costs.by_name(request.param), xp=library)
-    brute = Brute(BY_HAND[request.param](x, y), f, g, a, b, eps)
+        cloud = PointCloud(
+            array_api_strict.asarray(x), array_api_strict.asarray(y), costs.by_name(cost), xp=array_api_strict
+        )
+    brute = Brute(BY_HAND[cost](x, y), f, g, a, b, eps)
     return cloud, brute, GibbsPlan(cloud, f, g, a, b, eps)
 
 
