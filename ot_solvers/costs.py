@@ -91,8 +91,9 @@ class Cost:
         By the corners `low` and `high`, which bound norms and what grows with them.
         """
         corners = np.stack([low, high])
-        C = np.asarray(self.pairwise(corners, corners))
-        return float(C.max() - C.min())
+        with np.errstate(over="ignore", invalid="ignore"):  # costs that overflow have an infinite spread
+            C = np.asarray(self.pairwise(corners, corners))
+            return float(C.max() - C.min())
 
 
 # --- kernels: each method sees one coordinate (accumulate, derivative) or one pair (finish) -----------------
