@@ -16,20 +16,15 @@ import numpy as np
 import pytest
 from problems import some_weights
 
-TESTS = Path(__file__).resolve().parent
-PACKAGE = TESTS.parent / "ot_solvers"
+PACKAGE = Path(__file__).resolve().parent.parent / "ot_solvers"
 #: A cache that no run has used for so long is thrown away.
 STALE_SECONDS = 7 * 24 * 3600
 
 
 def _key_of_kernels() -> str:
-    # Numba looks at the file of the compiled function only: a changed cost or helper would meet the machine
-    # code of its old self. So: one directory per version of everything that kernels are made of.
-    sources = [
-        *(PACKAGE / "backends" / "numba").glob("*.py"),
-        PACKAGE / "costs.py",
-        *(path for path in TESTS.rglob("*.py") if b"NamedTuple" in path.read_bytes()),
-    ]
+    # Numba looks at the file of the compiled function only: a changed helper would meet the machine code of its
+    # old self. So: one directory per version of everything that kernels are made of.
+    sources = [*(PACKAGE / "backends" / "numba").glob("*.py"), PACKAGE / "costs.py"]
     digest = hashlib.sha256()
     for part in (version("numba"), version("llvmlite"), np.__version__, platform.python_version()):
         digest.update(part.encode() + b"\0")

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .cost_kernels import cost_kernel
 from .policy import kernel
 from .rows import cost_buffer, cost_tile, derivative, open_row, shape, tile_size, touch
 from .vector_math import LN2, bits, exp2, log2
@@ -126,6 +127,7 @@ def cost_gradient_blocks(rows, f, h2, inv2, a, bounds, first, last, out):
     """``out[i, k] = sum_j P_ij d c(x_i, y_j) / d x_ik`` in prepared coordinates (point clouds only)."""
     n, m = shape(rows)
     d = rows.x.shape[0]
+    cost = cost_kernel(rows.name, rows.numbers)
     tile = tile_size(rows)
     costs = cost_buffer(rows, h2)
     p = np.empty(tile)
@@ -140,7 +142,7 @@ def cost_gradient_blocks(rows, f, h2, inv2, a, bounds, first, last, out):
                 y = rows.y[k, start:stop]
                 total = 0.0
                 for j in range(stop - start):
-                    total += p[j] * derivative(rows.kernel, c[j], u, y[j])
+                    total += p[j] * derivative(cost, c[j], u, y[j])
                 out[i, k] += total
 
 

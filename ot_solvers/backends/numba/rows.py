@@ -13,7 +13,8 @@ Every dense and point-cloud kernel is written once, against a few overloaded fun
     ask for those costs ahead of time (nothing to do where they are computed).
 
 The records are ``NamedTuple``s, so parameters stay runtime values and the disk cache of the kernels hits
-in every process (a jitted function or a closure in their place would recompile each time).
+in every process (a jitted function or a closure in their place would recompile each time). Costs of users are
+in the cache by name only: see `cost_kernels`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from numba.extending import overload
 
 from ... import costs
 from ...geometry import DenseGeometry, PointCloud
+from .cost_kernels import cost_kernel, cost_name
 from .policy import EXACT_HELPER
 from .vector_math import asin, exp2, log2, prefetch
 
@@ -66,9 +68,13 @@ class StoredColumns(NamedTuple):
 
 
 class CloudRows(NamedTuple):
-    """Costs between points stored by coordinate: ``x`` (d, n), ``y`` (d, m)."""
+    """Costs between points stored by coordinate: ``x`` (d, n), ``y`` (d, m).
 
-    kernel: Any
+    The kernel of the cost is known by the name of its class and by its numbers: see `cost_kernels`.
+    """
+
+    name: Any
+    numbers: Any
     x: Any
     y: Any
 
@@ -85,7 +91,9 @@ def row_source(geometry, precision: str):
         dtype = np.dtype(precision).type
         x, y = geometry.columns(dtype)
         kernel = geometry.cost.kernel(dtype, len(x))  # prepared points may have other coordinates, and more
-        return (None if kernel is None else CloudRows(kernel, x, y)), 0.0
+        if kernel is None:
+            return None, 0.0
+        return CloudRows(cost_name(kernel.__class__), tuple(kernel), x, y), 0.0
     return None, 0.0
 
 
@@ -194,7 +202,7 @@ def _cost_tile(rows, i, start, stop, buffer):
         d = rows.x.shape[0]
         if d > FUSED_COORDINATES:
             return buffer[i % GROUP, start:stop]  # `open_row` has computed it
-        kernel = rows.kernel
+        kernel = cost_kernel(rows.name, rows.numbers)
         size = stop - start
         out = buffer[0, :size]
         zero = out.dtype.type(0)
@@ -231,7 +239,7 @@ def _open_row(rows, i, first, end, buffer):
         d = rows.x.shape[0]
         if d <= FUSED_COORDINATES or (i % GROUP != 0 and i != first):
             return
-        kernel = rows.kernel
+        kernel = cost_kernel(rows.name, rows.numbers)
         y = rows.y
         m = y.shape[1]
         last = min(end, i - i % GROUP + GROUP)

@@ -1,0 +1,116 @@
+"""The disk cache of compiled kernels and the costs of users: found again, never stale, nobody else's trouble."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ot_solvers as ots
+
+ROOT = Path(ots.__file__).resolve().parent.parent
+
+COST = """
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import ot_solvers as ots
+
+
+class Kernel(NamedTuple):
+    zero: float
+
+    @staticmethod
+    def accumulate(kernel, total, u, v):
+        return total + FACTOR * abs(u - v)
+
+    @staticmethod
+    def finish(kernel, total):
+        return total
+
+
+@dataclass(frozen=True)
+class Scaled(ots.costs.Cost):
+    def pairwise(self, x, y, xp=np):
+        return FACTOR * xp.sum(xp.abs(x[:, None, :] - y[None, :, :]), axis=-1)
+
+    def kernel(self, dtype, d):
+        return Kernel(dtype(0))
+"""
+#: Prints the cost of moving from 0 to 1, by the compiled soft minimum.
+ASK = """
+import numpy as np
+from ot_solvers.backends import registry
+from ot_solvers.geometry import PointCloud
+
+cloud = PointCloud(np.zeros((1, 1)), np.ones((1, 1)), {cost})
+print(round(registry.get("numba").softmin(cloud, np.zeros(1), 1.0)[0], 9))
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """(run a script in this folder, number of compiled files in its cache)."""
+
+    def run(source, folder="."):
+        home = tmp_path / folder
+        home.mkdir(exist_ok=True)
+        (home / "script.py").write_text(source)
+        done = subprocess.run(
+            [sys.executable, "script.py"],
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        )
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    return run, lambda: len(list((tmp_path / "cache").rglob("*.nbc")))
+
+
+def test_costs_in_modules(place, tmp_path):
+    run, compiled = place
+    mine = "import costs_of_mine\n" + ASK.format(cost="costs_of_mine.Scaled()")
+    module = tmp_path / "costs_of_mine.py"
+    module.write_text(COST.replace("FACTOR", "3.0"))
+    assert run(mine) == 3.0
+    count = compiled()
+    assert count > 0
+    assert run(mine) == 3.0
+    assert compiled() == count, "found again by a later process"
+
+    module.write_text(COST.replace("FACTOR", "5.0"))
+    assert run(mine) == 5.0, "an edited cost is compiled anew"
+    assert compiled() > count
+
+    # A process that cannot import the module reads the same cache.
+    plain = "import ot_solvers as ots\n" + ASK.format(cost="ots.costs.SqEuclidean()")
+    assert run(plain, "elsewhere") == 1.0
+
+
+def test_costs_in_scripts(place):
+    run, compiled = place
+    assert run(COST.replace("FACTOR", "3.0") + ASK.format(cost="Scaled()")) == 3.0
+    count = compiled()
+    assert run(COST.replace("FACTOR", "3.0") + ASK.format(cost="Scaled()")) == 3.0
+    assert compiled() == count, "found again by a later process"
+    # Another script with a class of the same name.
+    assert run(COST.replace("FACTOR", "7.0") + ASK.format(cost="Scaled()"), "elsewhere") == 7.0
+
+
+def test_costs_typed_into_an_interpreter():
+    """No file to take a digest of: the functions themselves."""
+    from ot_solvers.backends.numba.cost_kernels import cost_name
+
+    names = []
+    for factor in ("3.0", "5.0", "3.0"):
+        space = {"__name__": "no_such_module"}
+        exec(COST.replace("FACTOR", factor), space)
+        names.append(cost_name(space["Kernel"]))
+    assert names[0] == names[2] != names[1]
