@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import ot_solvers as ots
 
 ROOT = Path(ots.__file__).resolve().parent.parent
+pytestmark = pytest.mark.slow
 
 COST = """
 from dataclasses import dataclass
@@ -56,7 +58,7 @@ print(round(registry.get("numba").softmin(cloud, np.zeros(1), 1.0)[0], 9))
 def place(tmp_path):
     """(run a script in this folder, number of compiled files in its cache)."""
 
-    def run(source, folder="."):
+    def run(source, folder=".", package=ROOT):
         home = tmp_path / folder
         home.mkdir(exist_ok=True)
         (home / "script.py").write_text(source)
@@ -66,7 +68,7 @@ def place(tmp_path):
             capture_output=True,
             text=True,
             timeout=120,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            env={**os.environ, "PYTHONPATH": str(package), "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
         )
         assert done.returncode == 0, done.stderr
         return float(done.stdout)
@@ -102,6 +104,24 @@ def test_costs_in_scripts(place):
     assert compiled() == count, "found again by a later process"
     # Another script with a class of the same name.
     assert run(COST.replace("FACTOR", "7.0") + ASK.format(cost="Scaled()"), "elsewhere") == 7.0
+
+
+def test_an_upgrade_of_the_package(place, tmp_path):
+    """A changed helper is compiled anew, although the file of the kernel that calls it stays the same."""
+    run, _ = place
+    shutil.copytree(ROOT / "ot_solvers", tmp_path / "ot_solvers", ignore=shutil.ignore_patterns("__pycache__"))
+    plain = "import ot_solvers as ots\n" + ASK.format(cost="ots.costs.SqEuclidean()")
+    assert run(plain, package=tmp_path) == 1.0
+
+    rows = tmp_path / "ot_solvers" / "backends" / "numba" / "rows.py"
+    before = rows.read_text()
+    after = before.replace(
+        "out[j] = finish(kernel, accumulate(kernel, zero,", "out[j] = 2 * finish(kernel, accumulate(kernel, zero,"
+    )
+    after = after.replace("CloudRows", "OtherRows")  # the cache's index must not need the old record
+    assert after.count("2 * finish") == 1
+    rows.write_text(after)
+    assert run(plain, package=tmp_path) == 2.0
 
 
 def test_costs_typed_into_an_interpreter():
