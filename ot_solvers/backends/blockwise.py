@@ -98,9 +98,9 @@ def _plan_block(plan, start, stop):
     geometry = plan.geometry
     xp = geometry.xp
     C = geometry.block(start, stop)
-    f = xp.asarray(plan.f[start:stop])[:, None]
+    f = xp.asarray(plan.f_centred[start:stop])[:, None]
     log_a = xp.asarray(_log(plan.a[start:stop]))[:, None]
-    return xp.exp(((f - C) / plan.eps + xp.asarray(plan.h)[None, :]) + log_a), C
+    return xp.exp(((f - C) / plan.eps + xp.asarray(plan.h_centred)[None, :]) + log_a), C
 
 
 def plan_rows(plan, start, stop):

@@ -322,7 +322,7 @@ class StoredKernel:
         self.bounds = source.bounds
         self.K = np.empty((n, m), dtype=precision)
         f2 = source.f * source.inv2
-        g2 = plan.g * source.inv2
+        g2 = (plan.g - plan.centre) * source.inv2
         run(
             lambda first, last: stored_kernels.absorb_blocks(
                 source.rows, f2, g2, source.inv2, self.bounds, first, last, self.K
@@ -373,7 +373,8 @@ class _PlanSource(NamedTuple):
         rows, shift = row_source(geometry, "float64")
         if rows is None:
             return None
-        return cls(rows, shift, plan.f - shift, plan.h * LOG2E, LOG2E / plan.eps, block_bounds(*geometry.shape))
+        f = plan.f + (plan.centre - shift)  # in this order: sums of numbers of one size are exact
+        return cls(rows, shift, f, plan.h_centred * LOG2E, LOG2E / plan.eps, block_bounds(*geometry.shape))
 
 
 def _grid_cloud(grid):

@@ -119,9 +119,9 @@ def _weighted_reduce(geometry, field, values, inv2):
 
 def transport(plan, v):
     inv2 = LOG2E / plan.eps
-    exponents, values = _weighted_reduce(plan.geometry, plan.h * LOG2E, v.T, inv2)
+    exponents, values = _weighted_reduce(plan.geometry, plan.h_centred * LOG2E, v.T, inv2)
     with np.errstate(over="ignore"):
-        scale = plan.a * np.exp2(np.where(np.isfinite(exponents), exponents + plan.f * inv2, -np.inf))
+        scale = plan.a * np.exp2(np.where(np.isfinite(exponents), exponents + plan.f_centred * inv2, -np.inf))
     return (scale * values).T
 
 
@@ -136,7 +136,7 @@ def _row_cost(plan, geometry):
     """``sum_j P_ij C_ij``: per axis, two fields (sum, cost so far) go through the log-domain pass."""
     inv2 = LOG2E / plan.eps
     shape = geometry.grid_shape
-    field = plan.h * LOG2E
+    field = plan.h_centred * LOG2E
     mass = np.ones(plan.b.size)
     cost = np.zeros(plan.b.size)
     for axis, c in enumerate(geometry.matrices):
@@ -154,5 +154,5 @@ def _row_cost(plan, geometry):
             new_mass[:, i, :] = (V[0] * e).sum(1)
             new_cost[:, i, :] = ((V[1] + V[0] * c[i][None, :, None]) * e).sum(1)
         field, mass, cost = top.reshape(-1), new_mass.reshape(-1), new_cost.reshape(-1)
-    scale = np.exp2(np.where(np.isfinite(field), field + plan.f * inv2, -np.inf))
+    scale = np.exp2(np.where(np.isfinite(field), field + plan.f_centred * inv2, -np.inf))
     return plan.a * scale * cost

@@ -74,9 +74,9 @@ def plan_matrix(plan):
     """P on the pattern as CSR."""
     indptr, indices, C, bounds = _parts(plan.geometry)
     data = np.empty(C.size)
-    h2 = plan.h * LOG2E
+    f, h2 = plan.f_centred, plan.h_centred * LOG2E
     run(
-        lambda lo, hi: sparse_plan(indptr, indices, C, plan.f, h2, LOG2E / plan.eps, plan.a, bounds, lo, hi, data),
+        lambda lo, hi: sparse_plan(indptr, indices, C, f, h2, LOG2E / plan.eps, plan.a, bounds, lo, hi, data),
         bounds.size - 1,
     )
     return sparse.csr_array((data, indices, indptr), shape=plan.geometry.shape)
