@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from problems import some_weights
@@ -93,9 +94,52 @@ def unit_rows(x):
     return x / np.sqrt((x * x).sum(1, keepdims=True))
 
 
-def _grid(rng, shape, cost=None, stretch=1.0):
-    # Uneven axes; `stretch` makes the exponents of one axis too far apart for a plain matrix product.
-    axes = tuple(stretch * np.cumsum(rng.uniform(0.1, 0.5, size)) for size in shape)
+class UphillKernel(NamedTuple):
+    up: float
+    down: float
+
+    @staticmethod
+    def accumulate(kernel, total, u, v):
+        return total + (kernel.up * (v - u) if v > u else kernel.down * (u - v))
+
+    @staticmethod
+    def finish(kernel, total):
+        return total
+
+    @staticmethod
+    def derivative(kernel, c, u, v):
+        return -kernel.up if v > u else kernel.down
+
+
+@dataclass(frozen=True)
+class Uphill(costs.Cost):
+    """Separable, and not symmetric: a transposed axis shows."""
+
+    up: float = 3.0
+    down: float = 1.0
+    symmetric = False
+
+    def swapped(self):
+        return Uphill(self.down, self.up)
+
+    def pairwise(self, x, y, xp=np):
+        rise = y[None, :, :] - x[:, None, :]
+        return xp.sum(xp.where(rise > 0, self.up * rise, -self.down * rise), axis=-1)
+
+    def gradient(self, x, y, c, xp=np):
+        rise = y[None, :, :] - x[:, None, :]
+        one = xp.ones_like(rise)
+        return xp.where(rise > 0, -self.up * one, self.down * one)
+
+    def kernel(self, dtype, d):
+        return UphillKernel(dtype(self.up), dtype(self.down))
+
+    def separate(self, d):
+        return True
+
+
+def _grid(rng, shape, cost=None):
+    axes = tuple(np.cumsum(rng.uniform(0.1, 0.5, size)) for size in shape)  # uneven
     grid = Grid(axes, costs.SqEuclidean() if cost is None else cost)
     return grid, DenseGeometry(np.ascontiguousarray(grid.block(0, grid.shape[0]))), 0.0
 
@@ -122,13 +166,13 @@ GEOMETRIES: dict[str, Callable] = {
     "dense-float32-forbidden": lambda rng: _dense(rng, "float32", forbidden=True),
     "cloud": _cloud,
     "cloud-float32": lambda rng: _cloud(rng, "float32"),
+    "cloud-uphill": lambda rng: _cloud(rng, cost=Uphill()),
     "cloud-with-itself": lambda rng: _cloud(rng, shape=(150, 150), same=True),
     "grid-1d": lambda rng: _grid(rng, (150,)),
-    "grid-1d-wide": lambda rng: _grid(rng, (40,), stretch=30.0),
     "grid-1d-euclidean": lambda rng: _grid(rng, (40,), costs.Euclidean()),
     "grid-2d": lambda rng: _grid(rng, (9, 17)),
-    "grid-2d-wide": lambda rng: _grid(rng, (9, 17), stretch=30.0),
     "grid-2d-cityblock": lambda rng: _grid(rng, (9, 17), costs.CityBlock()),
+    "grid-2d-uphill": lambda rng: _grid(rng, (9, 17), Uphill()),
     "grid-3d": lambda rng: _grid(rng, (4, 5, 7)),
     "grid-3d-dot": lambda rng: _grid(rng, (4, 5, 7), costs.Dot()),
     "sparse": _sparse,
