@@ -99,7 +99,7 @@ def read_cost(cost: Any) -> Cost:
 
 def suggestion(word: str, known) -> str:
     """``; did you mean 'x'?`` or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word.lower(), list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
