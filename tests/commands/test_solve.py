@@ -336,9 +336,6 @@ def test_the_first_ctrl_c_keeps_the_answer(folder, run, monkeypatch):
         assert 1e-12 < content["marginal_error"] < 2
 
 
-@pytest.mark.xfail(
-    reason="a solve stopped while reg is scaled down is returned with the potentials of a larger reg"
-)
 def test_an_early_ctrl_c_keeps_a_sensible_answer(folder, run, monkeypatch):
     monkeypatch.setattr(module, "Watch", interrupting(1, after=2))
     outcome = run("solve", folder / "x.npy", folder / "y.npy", *HARD, "--json")
