@@ -117,7 +117,8 @@ def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: floa
     ValueError
         If a total is zero or overflows, or the totals differ by more than `rtol` when balanced.
     """
-    total_a, total_b = float(a.sum()), float(b.sum())
+    with np.errstate(over="ignore"):  # found out below, with a message
+        total_a, total_b = float(a.sum()), float(b.sum())
     for name, total in (("a", total_a), ("b", total_b)):
         if not total > 0:
             raise ValueError(f"{name} has total mass {total:g}; expected a positive total")

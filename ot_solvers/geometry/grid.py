@@ -61,7 +61,8 @@ class Grid(Geometry):
             points = np.zeros((axis.size, len(self.axes)))
             points[:, k] = axis
             prepared = self.cost.prepare(points)
-            found.append(np.ascontiguousarray(self.cost.pairwise(prepared, prepared)))
+            with np.errstate(over="ignore"):  # `spread` tells
+                found.append(np.ascontiguousarray(self.cost.pairwise(prepared, prepared)))
         return tuple(found)
 
     @property
