@@ -145,8 +145,9 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
         live = Q > 0
         zero, one = xp.zeros_like(Q), xp.ones_like(Q)
         linear += float(xp.sum(Q * xp.where(live, C, zero)))
-        reference = xp.asarray(plan.a[part])[:, None] * b
-        ratio = xp.where(live, Q, one) / xp.where(live, reference, one)
+        # One weight after the other: the product of two small ones underflows.
+        a = xp.asarray(plan.a[part])[:, None]
+        ratio = xp.where(live, Q, one) / xp.where(live, a, one) / xp.where(live, b, one)
         entropy += float(xp.sum(Q * xp.log(ratio)))
     return linear, entropy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -332,12 +333,16 @@ class _Run:
         assert status is not None
         size = np.abs(f).max() + np.abs(g[self.live]).max()
         noise = 4 * float(np.finfo(np.float64).eps) * size / problem.eps
-        if status is Status.CONVERGED and (noise > 0.01 * self.control.tol):
+        # Soft sides let the mass of the plan grow with the product of two huge ones.
+        huge = problem.log_mass > 0.4 * math.log(np.finfo(np.float64).max)
+        if status is Status.CONVERGED and (noise > 0.01 * self.control.tol or huge):
             plan = GibbsPlan(problem.geometry, f, g, problem.a, problem.b, problem.eps, problem.log_mass)
             found = self.backend.plan_statistics(plan)
             error = marginal_error(problem, f, g, found.row_mass, found.column_mass)
             if not error <= self.control.tol:
                 status = Status.PRECISION_LIMIT
+            if not math.isfinite(problem.mass * float(found.row_mass.sum())):
+                status = Status.DIVERGED
         if status is Status.CONVERGED and self.control.tol > self.wanted:
             status = Status.PRECISION_LIMIT
         return status, error
