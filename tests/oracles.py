@@ -51,6 +51,12 @@ def squared_distances(x, y) -> np.ndarray:
 
 
 # --- objectives from a dense plan and from potentials ---------------------------------------------------------
+def _log_outer(a, b) -> np.ndarray:
+    """``log(a_i b_j)``, also where the product is out of range."""
+    with np.errstate(divide="ignore"):
+        return np.log(a)[:, None] + np.log(b)
+
+
 def _divergence(kind: str, mass, weights) -> float:
     if kind == "tv":
         return float(np.abs(mass - weights).sum())
@@ -60,13 +66,12 @@ def _divergence(kind: str, mass, weights) -> float:
 
 def objective(P, C, a, b, eps, rho=None, kind="kl") -> float:
     """The whole objective of a dense plan; `rho` None: balanced (no mass terms), else (rho_a, rho_b)."""
-    outer = np.outer(a, b)
     live = P > 0
     value = float((P[live] * C[live]).sum())
-    value += eps * float((P[live] * np.log(P[live] / outer[live])).sum())
+    value += eps * float((P[live] * (np.log(P[live]) - _log_outer(a, b)[live])).sum())
     if rho is None:
         return value
-    value += eps * (outer.sum() - P.sum())
+    value += eps * (a.sum() * b.sum() - P.sum())
     for side, mass, weights in zip(rho, (P.sum(1), P.sum(0)), (a, b)):
         if math.isfinite(side):
             value += side * _divergence(kind, mass, weights)
@@ -76,7 +81,7 @@ def objective(P, C, a, b, eps, rho=None, kind="kl") -> float:
 def dual_objective(f, g, C, a, b, eps, rho=None, kind="kl") -> float:
     """The dual objective of any potentials."""
     with np.errstate(over="ignore"):
-        moved = float((np.outer(a, b) * np.exp((f[:, None] + g - C) / eps)).sum())
+        moved = float(np.exp((f[:, None] + g - C) / eps + _log_outer(a, b)).sum())
     if rho is None:
         mass = a.sum()
         return float(a @ f + b @ g) - eps * (moved - mass)
@@ -318,7 +323,7 @@ def check_unbalanced_solution(solution, C, a, b, rho, kind, rtol=1e-11) -> None:
     f, g = (np.asarray(z, dtype=np.float64) for z in solution.potentials)
     P, eps = np.asarray(solution.plan, dtype=np.float64), solution.reg
     exponents = (np.abs(f).max() + np.abs(g).max() + np.abs(C[np.isfinite(C)]).max()) / eps
-    entries = np.outer(a, b) * np.exp((f[:, None] + g - C) / eps)
+    entries = np.exp((f[:, None] + g - C) / eps + _log_outer(a, b))
     np.testing.assert_allclose(P, entries, rtol=rtol * (1 + exponents), atol=1e-300)
     size = eps * a.sum() * b.sum() + P.sum() * eps * (1 + exponents)
     size += sum(r * (w.sum() + P.sum()) for r, w in zip(rho, (a, b)) if math.isfinite(r))
