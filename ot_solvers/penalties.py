@@ -109,7 +109,8 @@ class KL(Penalty):
         return max(-float(potential.min()) / self.rho, 0.0)
 
     def residual(self, mass, weights, potential):
-        return float(np.abs(mass - weights * np.exp(-potential / self.rho)).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # then the error is infinite or NaN, as it should be
+            return float(np.abs(mass - weights * np.exp(-potential / self.rho)).sum())
 
     def primal(self, mass, weights):
         live = mass > 0
