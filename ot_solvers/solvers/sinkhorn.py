@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from ..coupling import GibbsPlan
-from ..penalties import translation
 from ..problem import Problem
 from ..status import Progress, Status
 from .acceleration import Anderson, Plain, Relaxation
-from .base import Control, Monitor, Outcome, Solver
+from .base import Control, Outcome, Solver
 from .iteration import accelerate, anneal, land
+from .passes import SinkhornPasses
 from .schedules import eps_levels
 
 __all__ = ["Sinkhorn"]
@@ -87,140 +83,16 @@ class Sinkhorn(Solver):
         return Plain()
 
 
-class _Run:
-    """One solve: the state that its phases share."""
+class _Run(SinkhornPasses):
+    """One solve."""
 
     #: Sweeps at the target that one kernel call may run on a small problem (milliseconds) before the general
     #: loop takes over.
     SMALL_SWEEPS = 1000
-    #: Largest exponent (natural logarithm) that a kernel's arithmetic holds, with room for sums.
-    EXPONENT: ClassVar[dict[str, float]] = {"float64": 600.0, "float32": 60.0}
 
     def __init__(self, options: Sinkhorn, problem: Problem, backend, control: Control):
+        super().__init__(problem, backend, control, options.default_max_iter, options.kernel)
         self.options = options
-        self.problem = problem
-        self.backend = backend
-        geometry = problem.geometry
-        self.precision = "float32" if geometry.dtype == np.float32 else "float64"
-        self.floor = float(np.finfo(geometry.dtype).eps)
-        # A float32 plan misses its marginals by a rounding error each: go that far, then say so. (tol = 0
-        # means "do not stop", in whatever arithmetic.)
-        self.wanted = control.tol
-        if self.precision == "float32" and 0 < control.tol < self.floor:
-            control = replace(control, tol=self.floor)
-        self.control = control
-        max_iter = options.default_max_iter if control.max_iter is None else control.max_iter
-        self.monitor = Monitor(control, max_iter, self.floor)
-        n, m = geometry.shape
-        self.f = np.zeros(n) if control.init is None else control.init[0]
-        self.g = np.zeros(m) if control.init is None else problem.penalty_b.project(control.init[1])
-        self.live = problem.b > 0
-        self.all_live = bool(self.live.all())
-        # Points that forbidden pairs cut off; only soft sides have any, and keep them at a known potential.
-        self.cut_a, self.cut_b = (np.flatnonzero(cut) for cut in geometry.cut_off(problem.a, problem.b))
-        self.g = self.g.copy()
-        self.g[self.cut_b] = problem.penalty_b.unreachable
-        self.reached_a, self.reached_b = problem.a.copy(), problem.b.copy()
-        self.reached_a[self.cut_a] = self.reached_b[self.cut_b] = 0.0
-        #: (eps, g) at which `f` is the row update; None where nobody knows.
-        self.made: tuple[float, np.ndarray] | None = None
-        self.masses = np.zeros(m)
-        self.stored = None
-        self.status: Status | None = None
-
-    # --- one pass -------------------------------------------------------------------------------------------
-
-    def sweep(self, eps: float, g):
-        """(f, column masses) at column potentials `g`."""
-        problem = self.problem
-        if self.stored is not None:
-            found = self.stored.sweep(g, problem.b, problem.a, problem.penalty_a)
-            if found is not None:
-                return found
-            self.stored = None
-        f, masses = self.backend.sweep(
-            problem.geometry,
-            self.f if self.near(eps, g) else None,
-            problem.log_b + g / eps,
-            eps,
-            problem.a,
-            problem.penalty_a,
-            self.precision,
-        )
-        f[self.cut_a] = problem.penalty_a.unreachable
-        return f, masses
-
-    def near(self, eps: float, g) -> bool:
-        """Whether no exponent ``log b_j + (f_i + g_j - C_ij) / eps`` can overflow at the potentials at hand.
-
-        Where f is the row update at (eps0, g0) they were at most ``excess`` there; the rest is arithmetic.
-        """
-        if self.made is None:
-            return False
-        eps0, g0 = self.made
-        live, log_b = self.live, self.problem.log_b
-        excess = self.problem.penalty_a.excess(self.f)
-        ratio = eps0 / eps
-        smallest = min(float(log_b[live].min()), 0.0)
-        rise = float((g - g0)[live].max()) / eps
-        return ratio * excess - (ratio - 1) * smallest + rise < self.EXPONENT[self.precision]
-
-    def column_update(self, eps: float, f, g, masses):
-        """New column potentials from the masses that the sweep left."""
-        problem = self.problem
-        b = problem.b
-        with np.errstate(divide="ignore", invalid="ignore"):
-            s = g - eps * np.log(masses / b)
-        # Columns whose mass has underflowed say nothing: take their own soft minimum.
-        lost = self.live & ~(masses > 1e-50 * b)
-        if lost.any():
-            s = np.where(lost, self.column_softmin(eps, f), s)
-        s = problem.penalty_b.prox(s, eps)
-        if not problem.balanced:
-            s = s - translation(problem.penalty_a, f, self.reached_a, problem.penalty_b, s, self.reached_b)
-            s[self.cut_b] = problem.penalty_b.unreachable
-        return s if self.all_live else np.where(self.live, s, g)
-
-    def column_softmin(self, eps: float, f):
-        problem = self.problem
-        s = self.backend.softmin(problem.geometry.T, problem.log_a + f / eps, eps)
-        return np.where(np.isfinite(s), s, 0.0)
-
-    # --- the fixed-point process on the column potentials (see `iteration.Process`) ---------------------------
-
-    def measure(self, g, eps: float) -> float:
-        self.f, self.masses = self.sweep(eps, g)
-        self.made = (eps, g)
-        return self.column_error(g, self.masses)
-
-    def pair(self, g):
-        return self.f, g
-
-    def image(self, g, eps: float):
-        new = self.column_update(eps, self.f, g, self.masses)
-        if self.stored is None and eps == self.problem.eps:
-            self.absorb(eps, new)
-        return new
-
-    def project(self, g):
-        return self.problem.penalty_b.project(g)
-
-    def keep(self):
-        return self.f, self.made
-
-    def back(self, kept):
-        self.f, self.made = kept
-
-    def column_error(self, g, masses) -> float:
-        """Marginal error at `g`: rows are exact after a sweep."""
-        live = self.live
-        return self.problem.penalty_b.residual(masses[live], self.problem.b[live], g[live]) / self.unit
-
-    @property
-    def unit(self) -> float:
-        return float(self.problem.a.sum())
-
-    # --- phases -----------------------------------------------------------------------------------------------
 
     def outcome(self) -> Outcome:
         problem = self.problem
@@ -236,12 +108,6 @@ class _Run:
         f, g = self.complete(f, g)
         status, error = self.verified_status(f, g)
         return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, self.options.name)
-
-    def best(self):
-        """The iterate with the smallest error so far."""
-        pair = self.monitor.best_pair
-        assert pair is not None  # every way out of the loop has recorded one
-        return pair
 
     def solved_in_one_kernel(self, levels) -> bool:
         """Whole solve in one kernel where the backend has it; True if that was all."""
@@ -304,52 +170,3 @@ class _Run:
             self.monitor.restart()
             self.monitor.reach = self.noise(eps)
             self.status = accelerate(self, self.g, eps, self.options.rule(self.problem), self.monitor)
-
-    def noise(self, eps: float) -> float:
-        """Marginal error that rounding of the exponents alone makes in the current arithmetic."""
-        return 8 * float(np.finfo(self.precision).eps) * (1 + np.abs(self.f).max() / eps)
-
-    def absorb(self, eps: float, g) -> None:
-        problem, kernel = self.problem, self.options.kernel
-        n, m = problem.geometry.shape
-        if kernel == "log" or (kernel == "auto" and n * m < 1 << 12):
-            return
-        plan = GibbsPlan(problem.geometry, self.f, g, problem.a, problem.b, eps, problem.log_mass)
-        self.stored = self.backend.absorb(plan, self.precision)
-
-    # --- the end ----------------------------------------------------------------------------------------------
-
-    def complete(self, f, g):
-        """Potentials of points without weight: what an infinitely small weight would have."""
-        if not self.all_live:
-            s = self.problem.penalty_b.prox(self.column_softmin(self.problem.eps, f), self.problem.eps)
-            g = np.where(self.live, g, s)
-        return f, g
-
-    def verified_status(self, f, g):
-        """(status, error) after a look at both marginals where rounding could hide an error."""
-        problem = self.problem
-        status, error = self.status, self.monitor.best
-        assert status is not None
-        size = np.abs(f).max() + np.abs(g[self.live]).max()
-        noise = 4 * float(np.finfo(np.float64).eps) * size / problem.eps
-        # Soft sides let the mass of the plan grow with the product of two huge ones.
-        huge = problem.log_mass > 0.4 * math.log(np.finfo(np.float64).max)
-        if status is Status.CONVERGED and (noise > 0.01 * self.control.tol or huge):
-            plan = GibbsPlan(problem.geometry, f, g, problem.a, problem.b, problem.eps, problem.log_mass)
-            found = self.backend.plan_statistics(plan)
-            error = marginal_error(problem, f, g, found.row_mass, found.column_mass)
-            if not error <= self.control.tol:
-                status = Status.PRECISION_LIMIT
-            if not math.isfinite(problem.mass * float(found.row_mass.sum())):
-                status = Status.DIVERGED
-        if status is Status.CONVERGED and self.control.tol > self.wanted:
-            status = Status.PRECISION_LIMIT
-        return status, error
-
-
-def marginal_error(problem: Problem, f, g, row_mass, column_mass) -> float:
-    """Both-sided L1 residual of the marginals against what optimality asks, relative to the mass of a."""
-    rows = problem.penalty_a.residual(row_mass, problem.a, f)
-    columns = problem.penalty_b.residual(column_mass, problem.b, g)
-    return (rows + columns) / float(problem.a.sum())

@@ -298,9 +298,15 @@ CALLS = {
 }
 
 
+#: Primitives about single entries, which grids take from the cloud of their points: no new code per cost.
+ENTRIES = ("rounded_objective", "plan_rows", "sparsify", "top_k")
+
+
 def applies(primitive, geometry, *_):
-    """Whether the primitive can be asked of the geometry: only points have gradients."""
-    return primitive != "cost_gradient" or geometry.startswith("cloud")
+    """Whether to ask the primitive of the geometry."""
+    if primitive == "cost_gradient":  # only points have gradients
+        return geometry.startswith("cloud")
+    return primitive not in ENTRIES or geometry not in ("grid-1d-euclidean", "grid-2d-cityblock", "grid-3d-dot")
 
 
 def check_primitive(name, primitive, case):
