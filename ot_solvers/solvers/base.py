@@ -50,6 +50,8 @@ class Outcome:
     history: list[Progress] = field(default_factory=list)
     method: str = ""
     method_reason: str = ""
+    #: Counts of what a pass over the cost does not tell, such as steps of inner linear solvers.
+    diagnostics: dict[str, float] = field(default_factory=dict)
 
 
 def is_true(answer: object) -> bool:
