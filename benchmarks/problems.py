@@ -7,8 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .problem_kinds import MEASURES, POINTS
+
 #: Entries of a cost block held at once while reducing over all pairs: 32 MB in float64.
 BLOCK_ENTRIES = 4_000_000
+
+#: Costs by name: a function of the difference along each axis, and one of the sum over the axes.
+COSTS = {"W2": (np.square, np.asarray), "W1": (np.square, np.sqrt), "L1": (np.abs, np.asarray)}
 
 
 @dataclass(frozen=True)
@@ -17,19 +22,27 @@ class ProblemSpec:
 
     Parameters
     ----------
-    kind : {"gaussian", "uniform", "random-cost"}
-        Two Gaussian clouds, two clouds in the unit cube (squared Euclidean cost, not halved), or a
-        matrix of independent U(0, 1) costs.
+    kind : str
+        ``"random-cost"``, a matrix of independent U(0, 1) costs, or a family of `problem_kinds`: clouds
+        (``"gaussian"``, ``"uniform"``, ``"heavy-tailed"``, ``"digit-points"``) or measures with weights of their
+        own (``"clustered"``, ``"densities"``, ``"images"``).
     n, m, d : int
-        Number of points on each side; dimension (ignored for ``"random-cost"``).
+        Number of points on each side; dimension (where the family does not say). On a grid (``"densities"``,
+        ``"images"``) ``n = m`` is the number of its nodes, a square.
     eps : float > 0
         Regularisation as a fraction of the largest cost.
     weights : {"uniform", "random"}
+        Where the family brings none.
     dtype : {"float64", "float32"}
         What solvers are given. The problem *is* the rounded data: the judge reads the same arrays.
     stored : bool
         Whether the cost matrix is formed and handed over; points otherwise.
     seed : int
+    cost : {"W2", "W1", "L1"}
+        Squared Euclidean (not halved), Euclidean or cityblock distance between points.
+    floor : float in [0, 1)
+        Share of the mass of an image that is spread uniformly over its grid. Without it, points without mass
+        are left out.
     """
 
     kind: str = "gaussian"
@@ -41,34 +54,50 @@ class ProblemSpec:
     dtype: str = "float64"
     stored: bool = True
     seed: int = 0
+    cost: str = "W2"
+    floor: float = 0.0
 
     def build(self) -> Problem:
-        """Draw the problem."""
+        """Draw the problem.
+
+        Raises
+        ------
+        ValueError
+            If the recipe names something unknown, or sizes its family does not have.
+        """
+        if self.cost not in COSTS:
+            raise ValueError(f"cost must be one of {sorted(COSTS)}, not {self.cost!r}")
+        if not self.stored and self.cost != "W2":
+            raise ValueError(f"only 'W2' comes without a stored matrix, not {self.cost!r}")
         rng = np.random.default_rng(self.seed)
-        x = y = C = None
-        if self.kind == "random-cost":
-            C = rng.random((self.n, self.m))
-            max_cost = float(C.max())
+        x, y, C, a, b = self._draw(rng)
+        if C is None:
+            max_cost = max(float(block.max()) for _, block in cost_blocks(x, y, self.cost))
         else:
-            x, y = self._clouds(rng)
-            max_cost = max(float(block.max()) for _, block in cost_blocks(x, y))
-        a, b = (self._weights(rng, size) for size in (self.n, self.m))
+            max_cost = float(C.max())
         dtype = np.dtype(self.dtype)
         if x is not None:
             x, y = x.astype(dtype), y.astype(dtype)
             if self.stored:
-                C = np.concatenate([block for _, block in cost_blocks(x, y)])
+                C = np.concatenate([block for _, block in cost_blocks(x, y, self.cost)])
         if C is not None:
             C = C.astype(dtype)
         return Problem(a.astype(dtype), b.astype(dtype), self.eps * max_cost, max_cost, x, y, C)
 
-    def _clouds(self, rng):
-        if self.kind == "uniform":
-            return rng.random((self.n, self.d)), rng.random((self.m, self.d))
-        if self.kind == "gaussian":
-            # Different centres and widths: identical laws would start half solved, at f = g = 0.
-            return rng.normal(size=(self.n, self.d)), 0.5 + 0.8 * rng.normal(size=(self.m, self.d))
-        raise ValueError(f"kind must be 'gaussian', 'uniform' or 'random-cost', not {self.kind!r}")
+    def _draw(self, rng):
+        """Points, costs, weights; None for what the family does not have."""
+        if self.kind in MEASURES:
+            x, a, y, b = MEASURES[self.kind](rng, self)
+            return x, y, None, a, b
+        x = y = C = None
+        if self.kind == "random-cost":
+            C = rng.random((self.n, self.m))
+        elif self.kind in POINTS:
+            x, y = POINTS[self.kind](rng, self)
+        else:
+            known = sorted([*MEASURES, *POINTS, "random-cost"])
+            raise ValueError(f"kind must be one of {known}, not {self.kind!r}")
+        return x, y, C, self._weights(rng, self.n), self._weights(rng, self.m)
 
     def _weights(self, rng, size):
         if self.weights == "uniform":
@@ -146,12 +175,12 @@ def row_slices(n: int, m: int):
         yield slice(start, min(start + step, n))
 
 
-def cost_blocks(x, y):
-    """Yield ``(rows, squared distances)`` in float64, by differences: no cancellation near zero."""
+def cost_blocks(x, y, cost: str = "W2"):
+    """Yield ``(rows, costs)`` in float64, by differences: no cancellation near zero."""
+    term, total = COSTS[cost]
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     for rows in row_slices(len(x), len(y)):
         block = np.zeros((rows.stop - rows.start, len(y)))
         for axis in range(x.shape[1]):
-            difference = x[rows, axis, None] - y[None, :, axis]
-            block += difference * difference
-        yield rows, block
+            block += term(x[rows, axis, None] - y[None, :, axis])
+        yield rows, total(block)

@@ -10,6 +10,8 @@ SPECS = [
     ProblemSpec(kind="uniform", n=20, m=30, d=2, dtype="float32"),
     ProblemSpec(n=20, m=30, stored=False),
     ProblemSpec(kind="random-cost", n=20, m=30),
+    ProblemSpec(kind="heavy-tailed", n=20, m=30),
+    ProblemSpec(kind="clustered", n=20, m=30, cost="W1"),
 ]
 
 
