@@ -12,14 +12,19 @@ from .summary import Row, tables
 
 def pairs(before: list[dict], after: list[dict]) -> list[tuple[str, Row, Row]]:
     """Return ``(suite/case, row before, row after)`` for contenders with figures in both files."""
-    old = {(t.suite, t.case["case"], row.name): row for t in tables(before) for row in t.rows if row.values}
+    old = {(t.suite, t.case["case"], row.name): row for t in tables(before) for row in t.rows if _comparable(row)}
     found = []
     for table in tables(after):
         for row in table.rows:
             key = table.suite, table.case["case"], row.name
-            if row.values and key in old:
+            if _comparable(row) and key in old:
                 found.append((f"{table.suite}/{table.case['case']}", old[key], row))
     return found
+
+
+def _comparable(row: Row) -> bool:
+    """Whether there is a time to a solution: how long others ran says more about their limit than about them."""
+    return bool(row.values) and row.converged
 
 
 def comparison(before: list[dict], after: list[dict]):

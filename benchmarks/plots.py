@@ -52,7 +52,7 @@ def _panel(axis, table: Table, rows: list[Row]) -> None:
     for position, row in enumerate(rows):
         ratio = "" if row.ratio is None else f"   ours / this {row.ratio:.2g}"
         axis.annotate(
-            f"{row.median:.3g}{ratio}{'   noisy' if row.noisy else ''}",
+            f"{row.median:.3g}{ratio}{_mark(row)}",
             (row.iqr[1], position),
             xytext=(6, 0),
             textcoords="offset points",
@@ -66,6 +66,12 @@ def _panel(axis, table: Table, rows: list[Row]) -> None:
     axis.tick_params(labelsize=7)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
+
+
+def _mark(row: Row) -> str:
+    if not row.converged:
+        return "   not converged"
+    return "   noisy" if row.noisy else ""
 
 
 def _colour(row: Row) -> str:

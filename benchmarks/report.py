@@ -24,7 +24,7 @@ def cells(row: Row) -> list[str]:
     return [
         row.name,
         row.dtype.replace("float", "f"),
-        figure(row.median),
+        figure(row.median) if row.converged else f"({figure(row.median)})",
         _percent(spread(row.values)),
         "–" if iterations is None else str(iterations),
         "–" if error is None else f"{error:.1e}",
@@ -87,6 +87,7 @@ def markdown(records: list[dict]) -> str:
         "Medians over interleaved rounds; ± is half the interquartile range. Ratios are ratios of medians,",
         "± that of the single ratios; below 1 means that `ot_solvers` is faster. Errors are marginal errors",
         "found by the judge: both sides, 1-norm, float64 (of the short run, where times are per iteration).",
+        "A time in parentheses is how long a peer ran that did not converge by its own measure.",
     ]
     for table in tables(records):
         headings = (*HEADINGS, "remarks")

@@ -224,7 +224,7 @@ def _failures(case: Case, bench: Bench, store: Store) -> Iterable[None]:
     try:
         yield
     except NotReached as failure:
-        store.add_setup(case, bench.contender, "not reached", **failure.record)
+        store.add_setup(case, bench.contender, failure.status, **failure.record)
     except WorkerTimeout as failure:
         store.add_setup(case, bench.contender, "timeout", message=str(failure))
     except WorkerError as failure:

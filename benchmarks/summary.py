@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 #: A spread (interquartile range over median) above this marks a figure as noisy.
 NOISY = 0.15
+#: Status of a contender that was timed without reaching a solution.
+NOT_CONVERGED = "not converged"
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Row:
     status : str
         ``"ready"`` where there are figures, else why not.
     values : list of float
-        One per round.
+        One per round; where a peer was timed but did not converge, the one time until it gave up.
     setup : dict
         The set-up record.
     ratio : float or None
@@ -42,6 +44,11 @@ class Row:
     ratio: float | None = None
     ratio_spread: float | None = None
     target: float | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether the figure is that of a solution."""
+        return self.status != NOT_CONVERGED
 
     @property
     def median(self) -> float | None:
@@ -142,6 +149,8 @@ def _table(case: dict, records: list[dict]) -> Table:
 def _row(contender: dict, setup: dict, rounds: dict[str, dict[int, dict]]) -> Row:
     own = rounds.get(contender["name"], {})
     values = [record["value"] for _, record in sorted(own.items())]
+    if setup["status"] == NOT_CONVERGED:
+        values = [setup["run"]["seconds"]]
     ratio, ratio_spread = _ratio(rounds.get(contender["versus"], {}), own)
     described = {k: contender[k] for k in ("name", "dtype", "ours", "note", "versus", "target")}
     return Row(

@@ -6,20 +6,33 @@ A task works on a *bench* (`runner.Bench`): one contender with its worker, its p
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from .adapters import Setting
-from .tuning import tune
+from .summary import NOT_CONVERGED
+from .tuning import as_asked, tune
+
+#: Solves that one short round is the mean of, at most.
+MOST_REPEATS = 200
 
 
 class NotReached(RuntimeError):
     """The contender did not solve its task within its limits; carries the record of what it reached."""
 
+    status: ClassVar[str] = "not reached"
+
     def __init__(self, record: dict):
         super().__init__(record["message"])
         self.record = record
+
+
+class NotConverged(NotReached):
+    """The contender was timed until it gave up or met its limit: a figure, but not that of a solution."""
+
+    status = NOT_CONVERGED
 
 
 class Task(ABC):
@@ -130,22 +143,35 @@ class ToAccuracy(Task):
     ----------
     tol : float
         Both-sided marginal error, the judge's measure.
+    own : float or None
+        Peers with a stopping rule are not tuned to `tol` but asked for this threshold in their *own* measure,
+        and timed until they return: for tolerances that they cannot meet. One that does not converge is timed
+        once.
+    round_seconds : float
+        A round is the mean of so many solves that they last about this long: solves of a millisecond are too
+        short to be timed one by one.
     """
 
     kind = "to-accuracy"
     quantity = "seconds"
 
     tol: float = 1e-6
+    own: float | None = None
+    round_seconds: float = 0.0
 
     def set_up(self, bench):
-        compile_seconds, found = tune(bench, self.tol)
-        record = {"compile_seconds": compile_seconds, **found.as_record()}
+        as_is = self.own is not None and bench.adapter.knob == "threshold"
+        compile_seconds, found = as_asked(bench, self.own) if as_is else tune(bench, self.tol)
+        record = {"compile_seconds": compile_seconds, **found.as_record(), "repeat": self._repeat(found.run)}
         if not found.reached:
-            raise NotReached(record)
+            raise (NotConverged if as_is else NotReached)(record)
         return record
 
+    def _repeat(self, run) -> int:
+        return min(MOST_REPEATS, max(1, math.ceil(self.round_seconds / max(run["seconds"], 1e-9))))
+
     def measure(self, bench, setup):
-        run = bench.run(Setting(**setup["setting"]))
+        run = bench.run(Setting(**setup["setting"]), repeat=setup.get("repeat", 1))
         return {"value": run["seconds"], "iterations": run["iterations"], "claim": run["claim"]}
 
 

@@ -3,6 +3,9 @@
 Stopping rules differ: one side or both, 1-norm or 2-norm, tested every tenth iteration or never. So that
 all solve the same problem, each library's own knob is turned, outside the timed runs, until the *judged*
 error is under the tolerance and not far under it.
+
+Where peers cannot be brought to the judge's tolerance, they are asked for a threshold of their own instead
+(`as_asked`), once, and the judge only says what that was worth.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ from dataclasses import asdict, dataclass
 
 from .adapters import Setting
 
-#: Runs spent on one contender at most.
-ATTEMPTS = 7
+#: Runs spent on one contender at most, tuned or asked for a threshold of its own.
+ATTEMPTS, ATTEMPTS_AS_ASKED = 7, 3
 #: A judged error between this fraction of the tolerance and the tolerance is close enough.
 CLOSE = 0.5
 #: Rounding in the judge's own sums.
@@ -28,9 +31,9 @@ class Found:
     Attributes
     ----------
     reached : bool
-        Whether the judge is satisfied.
+        Whether the judge is satisfied, or the library where it is asked for its own measure.
     setting : dict
-        The loosest setting that satisfies it, or else the last one tried.
+        The loosest setting that satisfies, or else the last one tried.
     run, verdict : dict
         Of the run with that setting.
     """
@@ -66,13 +69,49 @@ def tune(bench, tol: float) -> tuple[float, Found]:
         compile_seconds = bench.compile(setting)
         bench.run(setting)  # lazy initialisations
         return compile_seconds, _one_run(bench, setting, tol)
-    compile_seconds, per_iteration = _pilot(bench)
-    # A contender that needs longer than it may should come back and say how far it got, not be killed.
-    cap = max(bench.adapter.pilot[0], min(MOST_ITERATIONS, int(bench.max_seconds / per_iteration)))
+    compile_seconds, cap = _cap(bench)
     if knob == "iterations":
         return compile_seconds, _tune_iterations(bench, tol, cap)
     compile_seconds += bench.compile(Setting(cap, tol))
     return compile_seconds, _tune_threshold(bench, tol, cap)
+
+
+def as_asked(bench, threshold: float) -> tuple[float, Found]:
+    """Ask a contender with a stopping rule for a threshold in its own measure.
+
+    Parameters
+    ----------
+    bench : runner.Bench
+    threshold : float
+        In the measure of the library.
+
+    Returns
+    -------
+    compile_seconds : float
+    found : Found
+        Reached where the library says so and its answer is no broken one.
+    """
+    compile_seconds, cap = _cap(bench)
+    for _ in range(ATTEMPTS_AS_ASKED):
+        setting = Setting(cap, threshold)
+        compile_seconds += bench.compile(setting)
+        run, verdict = bench.judged_run(setting)
+        error = verdict["marginal_error"]
+        reached = bool(run["claim"]) and error < float("inf")
+        if reached or run["iterations"] < cap or not _has_time_left(bench, run):
+            break
+        cap = _larger(bench, cap, run)
+    message = "" if reached else f"judged error {error:.1e} after {run['iterations']} iterations"
+    return compile_seconds, Found(reached, setting.as_record(), run, verdict, message)
+
+
+def _cap(bench) -> tuple[float, int]:
+    """Compile time of a pilot, and the iterations that fit into the time of a run."""
+    compile_seconds, per_iteration = _pilot(bench)
+    # A contender that needs longer than it may should come back and say how far it got, not be killed.
+    return compile_seconds, max(
+        bench.adapter.pilot[0], min(MOST_ITERATIONS, int(bench.max_seconds / per_iteration))
+    )
 
 
 def _pilot(bench) -> tuple[float, float]:

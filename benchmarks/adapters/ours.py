@@ -18,7 +18,9 @@ class Dense(Adapter):
     -------
     kernel : {"log", "stored"} or None
         With a fixed number of iterations: which sweep, everything that saves iterations switched off. Ignored
-        where the solver is asked for an accuracy: that is the default method.
+        where the solver is asked for an accuracy.
+    method : str
+        Where the solver is asked for an accuracy: ``method=`` of the call, ``"auto"`` by default.
     """
 
     modules = ("ot_solvers",)
@@ -47,7 +49,8 @@ class Dense(Adapter):
             )
             keywords |= {"method": method, "tol": 0, "max_iter": setting.max_iter}
         else:
-            keywords |= {"tol": setting.threshold, "max_iter": setting.max_iter}
+            method = self.options.get("method", "auto")
+            keywords |= {"method": method, "tol": setting.threshold, "max_iter": setting.max_iter}
         solution = self.solve(*self.arrays, **keywords)
         return solution, setting
 

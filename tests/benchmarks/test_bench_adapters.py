@@ -42,7 +42,12 @@ SINGLE = [
     ("keops:Loop", {}),
     ("ours:Dense", {}),
 ]
-OURS = [("ours:Dense", {}), ("ours:Sample", {}), ("ours:Dense", {"kernel": "stored"})]
+OURS = [
+    ("ours:Dense", {}),
+    ("ours:Sample", {}),
+    ("ours:Dense", {"kernel": "stored"}),
+    ("ours:Dense", {"method": "sinkhorn"}),
+]
 
 
 def solve(adapter, options, problem, settings, folder):
@@ -97,6 +102,14 @@ def test_float64_problems_run_in_float64(tmp_path):
     ((_, answer),) = solve("ott:Dense", {}, problem, [TESTED], tmp_path)
     assert answer["f"].dtype == np.float64
     assert judge_potentials(problem, answer["f"], answer["g"]).marginal_error < 1e-9
+
+
+def test_the_method_of_ours_is_passed_on():
+    problem, _ = two_point_problem()
+    adapter = load_adapter("ours:Dense")(problem, 1, method="no-such-method")
+    adapter.prepare()
+    with pytest.raises(ValueError, match="no-such-method"):
+        adapter.run(TESTED)
 
 
 @pytest.mark.parametrize("adapter", ["pot:Emd", "scipy_exact:Assignment"])

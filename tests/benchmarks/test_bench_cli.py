@@ -13,7 +13,7 @@ from benchmarks.privacy import scrub
 from benchmarks.problems import ProblemSpec
 from benchmarks.records import read_records
 from benchmarks.suites import Suite
-from benchmarks.tasks import PerIteration
+from benchmarks.tasks import PerIteration, ToAccuracy
 
 pytest.importorskip("rich", reason="the command line prints with rich")
 
@@ -99,6 +99,18 @@ def test_a_failure_of_ours_is_a_failure(tiny_suite, tmp_path, monkeypatch):
     case = Case("tiny", "a tiny case", ProblemSpec(n=4, m=4), PerIteration(), (broken,))
     monkeypatch.setitem(suites.SUITES, "fakes", Suite("fakes", "fakes", (case,), repeat=1))
     assert cli.main(["run", "fakes", "--threads", "1", "--out", str(tmp_path / "out.jsonl")]) == 1
+
+
+@pytest.mark.parametrize(("versus", "status"), [(None, 1), ("ours", 0)])
+def test_only_variants_of_ours_may_fall_short(tiny_suite, versus, status, tmp_path, monkeypatch):
+    monkeypatch.setattr(Contender, "ours", True)
+    contenders = (
+        Contender("ours", "bench_fakes.adapters:Halving"),
+        Contender("other", "bench_fakes.adapters:Stuck", versus=versus),
+    )
+    case = Case("tiny", "a tiny case", ProblemSpec(n=4, m=4), ToAccuracy(tol=1e-3), contenders)
+    monkeypatch.setitem(suites.SUITES, "fakes", Suite("fakes", "fakes", (case,), repeat=1, max_seconds=1e-3))
+    assert cli.main(["run", "fakes", "--threads", "1", "--out", str(tmp_path / "out.jsonl")]) == status
 
 
 def test_peers_are_selected_by_name_or_library():

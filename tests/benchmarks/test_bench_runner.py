@@ -94,6 +94,34 @@ def test_accuracy_is_judged_and_tuned(tmp_path):
     assert setups["stuck"]["verdict"]["marginal_error"] == pytest.approx(2.0)
 
 
+def test_peers_are_asked_for_their_own_threshold(tmp_path):
+    contenders = (fake("converges"), fake("gives up", "GivesUp"), fake("exact", "Exact"))
+    _, records = run(make_case(*contenders, task=ToAccuracy(tol=1e-9, own=1e-6)), tmp_path / "out.jsonl")
+    assert statuses(records) == {"converges": "ready", "gives up": "not converged", "exact": "ready"}
+    setups = {r["contender"]: r for r in records if r["record"] == "setup"}
+    assert setups["converges"]["setting"]["threshold"] == 1e-6
+    # The fake's measure is a hundredth of the error.
+    assert 1e-6 < setups["converges"]["verdict"]["marginal_error"] <= 1e-4
+    assert setups["exact"]["setting"]["threshold"] == 1e-9  # no rule of its own: nothing else to ask for
+    assert {name for _, name in rounds(records)} == {"converges", "exact"}
+    (table,) = tables(records)
+    gave_up = table.rows[1]
+    assert gave_up.values == [setups["gives up"]["run"]["seconds"]]
+    assert gave_up.ratio is None
+    steps, _ = run(make_case(*contenders, task=ToAccuracy(tol=1e-9, own=1e-6)), tmp_path / "out.jsonl")
+    assert steps == []  # a resumed run does not try again
+
+
+def test_short_solves_are_repeated_within_a_round(tmp_path):
+    task = ToAccuracy(tol=1e-3, own=1e-3, round_seconds=0.1)
+    case = make_case(fake("sleeper", options={"seconds": 1e-4}), task=task)
+    _, records = run(case, tmp_path / "out.jsonl")
+    (setup,) = (r for r in records if r["record"] == "setup")
+    assert setup["repeat"] == pytest.approx(0.1 / setup["run"]["seconds"], abs=1)
+    values = [r["value"] for r in records if r["record"] == "round"]
+    assert values == pytest.approx([setup["run"]["seconds"]] * 3, rel=0.9)  # of one solve, not of all
+
+
 def test_start_up_uses_a_new_process_for_every_round(tmp_path):
     case = make_case(fake("one"), task=StartUp(measured="first solve"))
     _, records = run(case, tmp_path / "out.jsonl")

@@ -85,6 +85,21 @@ def test_failures_stand_in_the_table():
     assert "not installed: why" in text
 
 
+def test_a_time_without_a_solution_is_marked_and_makes_no_ratio():
+    records = make_records({"ours": [1.0, 1.0]}, target=0.1, statuses={"peer": "not converged"})
+    records[2] |= {"run": {"seconds": 20.0, "iterations": 7}, "verdict": {"marginal_error": 3e-5}}
+    (table,) = tables(records)
+    ours, peer = table.rows
+    assert (ours.converged, peer.converged) == (True, False)
+    assert peer.median == 20.0
+    assert (peer.ratio, peer.met) == (None, None)
+    (line,) = (line for line in markdown(records).split("\n") if line.startswith("| peer"))
+    assert "| (20) |" in line
+    assert "| 3.0e-05 |" in line
+    assert "not converged: why" in line
+    assert [old.name for _, old, _ in pairs(records, records)] == ["ours"]
+
+
 def test_environments_are_not_mixed():
     old = make_records({"ours": [100.0], "peer": [100.0]}, fingerprint="old")
     new = make_records({"ours": [1.0], "peer": [2.0]}, fingerprint="new")

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.tuning import CLOSE, SLACK, tune
+from benchmarks.tuning import CLOSE, SLACK, as_asked, tune
 
 
 class Bench:
@@ -37,7 +37,8 @@ class Bench:
                 limit,
             )
         self.runs.append(setting)
-        reply = {"seconds": done * self.seconds, "iterations": done, "claim": True}
+        claim = None if setting.fixed else self.scale * self.error(done) < setting.threshold
+        reply = {"seconds": done * self.seconds, "iterations": done, "claim": claim}
         return reply, {"marginal_error": self.error(done)}
 
     def error(self, iterations):
@@ -101,3 +102,57 @@ def test_no_knob_means_one_honest_try():
     _, found = tune(bench, 1e-6)
     assert not found.reached
     assert all(setting.threshold == 1e-6 for setting in bench.runs)
+
+
+def test_a_threshold_of_its_own_is_taken_as_it_is():
+    bench = Bench(measure=1e-3)
+    _, found = as_asked(bench, 1e-8)
+    assert found.reached
+    assert found.setting["threshold"] == 1e-8
+    assert found.verdict["marginal_error"] == pytest.approx(1e-5, rel=0.2)  # what the judge thinks of that
+    assert found.message == ""
+
+
+def test_own_thresholds_are_not_met_in_any_time():
+    bench = Bench(rate=0.999, seconds=1.0)
+    _, found = as_asked(bench, 1e-8)
+    assert not found.reached
+    assert found.run["seconds"] == pytest.approx(bench.max_seconds)
+    assert "judged error 9.0e-01 after 100 iterations" in found.message
+
+
+def test_giving_up_early_is_not_tried_again():
+    bench = Bench(floor=1e-3)
+    bench.judged_run = lambda setting: (
+        {"seconds": 1e-3, "iterations": 7, "claim": False},
+        {"marginal_error": float("inf")},
+    )
+    bench.run = lambda setting, **more: {"seconds": setting.max_iter * 1e-3, "iterations": setting.max_iter}
+    _, found = as_asked(bench, 1e-8)
+    assert not found.reached
+    assert found.run["iterations"] == 7
+
+
+def test_a_claim_on_a_broken_answer_does_not_count():
+    bench = Bench(measure=0.0)
+    judged_run = bench.judged_run
+    bench.judged_run = lambda setting: (judged_run(setting)[0], {"marginal_error": float("inf")})
+    _, found = as_asked(bench, 1e-8)
+    assert found.run["claim"]
+    assert not found.reached
+
+
+def test_a_busy_pilot_costs_no_convergence_either():
+    bench = Bench(seconds=1.0)
+    run = bench.run
+    paces = iter([1.0, 1.0])
+
+    def pilot(setting, **more):
+        reply = run(setting)
+        bench.seconds = next(paces, 0.1)
+        return reply
+
+    bench.run = pilot
+    _, found = as_asked(bench, 1e-8)
+    assert found.reached
+    assert found.run["iterations"] > 100

@@ -43,6 +43,26 @@ class Stuck(Halving):
         return Answer(plan=np.outer(self.problem.a, 2 * self.problem.b), iterations=steps)
 
 
+class GivesUp(Halving):
+    """Never meets its own threshold, and says so."""
+
+    def answer(self, raw):
+        a, b = self.problem.a, self.problem.b
+        return Answer(plan=np.outer(a, 2 * b), iterations=raw[0], claim=None if raw[1].fixed else False)
+
+
+class Exact(Halving):
+    """Has no stopping rule, and needs none."""
+
+    knob = None
+
+    def run(self, setting):
+        return 1, setting
+
+    def answer(self, raw):
+        return Answer(plan=np.outer(self.problem.a, self.problem.b), claim=True)
+
+
 class Broken(Halving):
     """Raises, with a path in its message."""
 
