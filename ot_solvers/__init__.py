@@ -17,7 +17,7 @@ from .errors import (
 )
 from .problem import Entropic
 from .result import Solution
-from .solvers import Sinkhorn
+from .solvers import Newton, Sinkhorn
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
 
@@ -27,6 +27,7 @@ __all__ = [
     "DivergenceResult",
     "Entropic",
     "InfeasibleError",
+    "Newton",
     "PerformanceWarning",
     "Progress",
     "Sinkhorn",

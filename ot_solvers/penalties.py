@@ -58,6 +58,14 @@ class Penalty:
         """L1 distance of ``mass`` to what optimality asks at ``potential``; mass units."""
         raise NotImplementedError
 
+    def asked(self, weights, potential):
+        """The mass that optimality asks for at ``potential``; the gradient of the dual is this minus the mass."""
+        raise UnsupportedError(f"the {type(self).__name__} penalty has no derivative: use method='sinkhorn'")
+
+    def curvature(self, weights, potential):
+        """Minus the derivative of `asked`; mass units per cost unit."""
+        raise UnsupportedError(f"the {type(self).__name__} penalty has no derivative: use method='sinkhorn'")
+
     def primal(self, mass, weights) -> float:
         """``rho * D(mass | weights)``, cost units times mass; 0 for a hard marginal."""
         raise NotImplementedError
@@ -82,6 +90,12 @@ class Balanced(Penalty):
 
     def residual(self, mass, weights, potential):
         return float(np.abs(mass - weights).sum())
+
+    def asked(self, weights, potential):
+        return weights
+
+    def curvature(self, weights, potential):
+        return np.zeros_like(weights)
 
     def primal(self, mass, weights):
         return 0.0
@@ -111,6 +125,13 @@ class KL(Penalty):
     def residual(self, mass, weights, potential):
         with np.errstate(over="ignore", invalid="ignore"):  # then the error is infinite or NaN, as it should be
             return float(np.abs(mass - weights * np.exp(-potential / self.rho)).sum())
+
+    def asked(self, weights, potential):
+        with np.errstate(over="ignore"):
+            return weights * np.exp(-potential / self.rho)
+
+    def curvature(self, weights, potential):
+        return self.asked(weights, potential) / self.rho
 
     def primal(self, mass, weights):
         live = mass > 0

@@ -61,6 +61,8 @@ class Solution:
         self.method: str = outcome.method
         #: Why `method` was chosen.
         self.method_reason: str = outcome.method_reason
+        #: What the solver counted beside passes: Newton steps, steps of conjugate gradients, …
+        self.diagnostics: dict[str, float] = outcome.diagnostics
         #: Wall time of the solve.
         self.seconds: float = seconds
 

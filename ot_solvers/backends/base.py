@@ -20,6 +20,7 @@ from ..errors import PerformanceWarning
 from ..geometry.base import Geometry
 from ..penalties import Penalty
 from . import blockwise
+from .sparse_factor import SparseBipartite
 
 __all__ = ["PRIMITIVES", "Backend", "CostStatistics", "PlanStatistics"]
 
@@ -34,6 +35,7 @@ PRIMITIVES = (
     "plan_statistics",
     "rounded_objective",
     "plan_rows",
+    "plan_pattern",
     "sparsify",
     "top_k",
     "cost_gradient",
@@ -68,6 +70,11 @@ class Backend:
     def primitives(self, geometry_kind: str) -> frozenset[str]:
         """Primitives that run at full speed on this kind of geometry."""
         raise NotImplementedError
+
+    def pass_seconds(self, geometry: Geometry) -> float:
+        """Rough time of one pass over the cost: what solvers weigh other work against."""
+        n, m = geometry.shape
+        return 1e-4 + 1e-8 * n * m * geometry.depth
 
     def softmin(self, geometry: Geometry, h: np.ndarray, eps: float) -> np.ndarray:
         """Soft minimum of ``C_ij - eps * h_j`` over the second index.
@@ -179,6 +186,43 @@ class Backend:
     def plan_rows(self, plan: GibbsPlan, start: int, stop: int) -> np.ndarray:
         """Rows ``start:stop`` of P as a dense float64 array."""
         return blockwise.plan_rows(plan, start, stop)
+
+    def plan_pattern(self, plan: GibbsPlan, threshold: float, limit: int):
+        """The entries of P that matter for their row or their column.
+
+        Parameters
+        ----------
+        plan : GibbsPlan, shape (n, m)
+        threshold : float >= 0
+        limit : int
+            Most entries worth having.
+
+        Returns
+        -------
+        (indptr, indices, data) or None
+            CSR parts of all ``P_ij > threshold * min(a_i, b_j)``; None if there are more than `limit`.
+        """
+        self._warn("plan_pattern", plan.geometry)
+        return blockwise.plan_pattern(plan, threshold, limit)
+
+    def bipartite_solver(self, P, a: np.ndarray, b: np.ndarray):
+        """Inverses, possibly approximate, of ``[[diag(rows), -P], [-P', diag(columns)]]``.
+
+        Parameters
+        ----------
+        P : (n, m) SciPy CSR array > 0
+        a, b : (n,), (m,) arrays
+            Weights that entries are compared with, where some are left out.
+
+        Returns
+        -------
+        object
+            ``factor(rows, columns)``, for diagonals that are at least the sums of P (a Laplacian with ground),
+            gives an object whose ``solve(r)`` is the (m,) column part for the right hand side ``(0, r)``:
+            symmetric and positive definite in r, as a preconditioner of the Schur complement has to be. The
+            default factorises exactly, by SciPy.
+        """
+        return SparseBipartite(P)
 
     def sparsify(self, plan: GibbsPlan, dropped: float):
         """Sparse copy of P that drops at most the share `dropped` of every row's mass.

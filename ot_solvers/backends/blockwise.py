@@ -152,6 +152,22 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
     return linear, entropy
 
 
+def plan_pattern(plan, threshold, limit):
+    n, m = plan.geometry.shape
+    indices, data, counts = [], [], np.zeros(n + 1, dtype=np.int64)
+    found = 0
+    for start, stop in row_blocks(plan.geometry):
+        P = plan_rows(plan, start, stop)
+        keep = threshold * np.minimum(plan.a[start:stop, None], plan.b[None, :]) < P
+        counts[start + 1 : stop + 1] = keep.sum(1)
+        found += int(counts[start + 1 : stop + 1].sum())
+        if found > limit:
+            return None
+        indices.append(np.nonzero(keep)[1])
+        data.append(P[keep])
+    return np.cumsum(counts), np.concatenate(indices), np.concatenate(data)
+
+
 def sparsify(plan, dropped):
     n, m = plan.geometry.shape
     indices, data, counts = [], [], np.zeros(n + 1, dtype=np.int64)

@@ -1,15 +1,25 @@
-"""Which solver runs, and why."""
+"""Which solver runs, and why: sweeps as long as their rate promises to be cheaper, then Newton."""
 
 from __future__ import annotations
 
-from ..problem import Problem
-from .base import Solver
-from .sinkhorn import Sinkhorn
+import math
+from dataclasses import dataclass
+from typing import ClassVar
 
-__all__ = ["SOLVERS", "choose"]
+from ..penalties import TV
+from ..problem import Problem
+from .annealing import LEVEL_ERROR, anneal
+from .base import Control, Monitor, Outcome, Solver
+from .iteration import land
+from .newton import Newton, NewtonRun
+from .schedules import eps_levels
+from .sinkhorn import Sinkhorn
+from .small import solve_in_one_kernel
+
+__all__ = ["SOLVERS", "Auto", "choose"]
 
 #: Solvers by the name that ``method=`` understands.
-SOLVERS: dict[str, type[Solver]] = {"sinkhorn": Sinkhorn}
+SOLVERS: dict[str, type[Solver]] = {"sinkhorn": Sinkhorn, "newton": Newton}
 
 
 def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
@@ -22,6 +32,98 @@ def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
     """
     if isinstance(method, Solver):
         return method, "asked for"
-    if method == "auto":
-        return Sinkhorn(), "the entropic solver of this version: eps-scaled, Anderson-accelerated sweeps"
-    return SOLVERS[method](), "asked for"
+    if method != "auto":
+        return SOLVERS[method](), "asked for"
+    if isinstance(problem.penalty_a, TV) or isinstance(problem.penalty_b, TV):
+        return Sinkhorn(), "the dual of total variation penalties is not smooth: sweeps only"
+    return Auto(), ""
+
+
+@dataclass(frozen=True)
+class Auto(Solver):
+    """Sweeps, accelerated at the target, until Newton's method is predicted to be cheaper."""
+
+    name: ClassVar[str] = "auto"
+    default_max_iter: ClassVar[int] = 10_000
+
+    def solve(self, problem: Problem, backend, control: Control) -> Outcome:
+        return _Run(problem, backend, control, self.default_max_iter).outcome()
+
+
+class _Run(NewtonRun):
+    """One solve."""
+
+    #: Passes at the target over which the rate of the sweeps is read off.
+    WINDOW = 10
+    #: Time that sweeps in one kernel call may take on a small problem: less than Newton's method needs.
+    SMALL_SECONDS = 5e-3
+    #: How much cheaper Newton must look: predictions are rough, and a switch throws away what acceleration has
+    #: learnt.
+    MARGIN = 1.3
+
+    def outcome(self) -> Outcome:
+        problem, eps = self.problem, self.problem.eps
+        factor = None if self.control.init is not None else 0.5
+        levels = eps_levels(eps, problem.geometry.spread(), factor)
+        g = self.g.copy()
+        n, m = problem.geometry.shape
+        sweeps = min(1000, int(self.SMALL_SECONDS / (1e-6 + 1.2e-9 * n * m)))
+        small = solve_in_one_kernel(self, levels, 3, sweeps if problem.balanced else 50, 10)
+        if small is not None and small.status is not None:
+            return self.report(small.status, "sinkhorn", "a problem this small takes less time than a choice")
+        if small is not None and self.monitor.best <= LEVEL_ERROR:
+            return self.report(
+                self.polish(self.g, eps), "newton", f"{sweeps} sweeps in one kernel call were not enough"
+            )
+        g, status = anneal(self, g, levels)
+        if status is not None:
+            land(self, g, eps, self.monitor)
+            return self.report(status, self.method, "the solve ended on the way to the eps asked for")
+        if len(levels) > 1 and self.stepped_at == float(levels[-2]):
+            return self.report(
+                self.polish(g, eps), "newton", f"sweeps no longer got on at eps = {levels[-2]:.3g}, on the way"
+            )
+        self.arrived = len(self.monitor.history)
+        #: Passes that sweeps, and Newton steps, were predicted to need when that was last looked at.
+        self.predicted = (math.nan, math.nan)
+        status = self.converge(g, eps, self.rule, self.newton_is_cheaper)
+        if status is None:
+            status = self.polish(self.best()[1], eps)
+            left, steps = self.predicted
+            reason = f"sweeps would have taken about {_rounded(left)} more passes, Newton's method {steps:.0f}"
+            return self.report(status, "newton", reason)
+        return self.report(status, self.method, self.why_sweeps())
+
+    @property
+    def method(self) -> str:
+        return "newton" if self.newton_steps else "sinkhorn"
+
+    def why_sweeps(self) -> str:
+        passes = len(self.monitor.history) - self.arrived
+        reason = f"accelerated sweeps took {passes} passes at the eps asked for, less than Newton's method would"
+        if self.newton_steps:
+            reason += f"; on the way there {self.newton_steps} Newton steps were cheaper"
+        return reason
+
+    def newton_is_cheaper(self, monitor: Monitor) -> bool:
+        """Whether the sweeps' rate promises more work than Newton's method."""
+        history = monitor.history[self.arrived :]
+        if len(history) < self.WINDOW or monitor.best <= monitor.reach:
+            return False
+        tol = max(self.control.tol, monitor.reach, 1e-16)
+        earlier = min(p.marginal_error for p in history[: -self.WINDOW + 1])
+        rate = math.log(max(earlier / monitor.best, 1.0)) / (self.WINDOW - 1)
+        left = math.log(monitor.best / tol)
+        sweeps = left / rate if rate > 0 else math.inf
+        newton = self.newton_passes(monitor.best)
+        self.predicted = (sweeps, newton)
+        return sweeps > self.MARGIN * newton
+
+    def newton_passes(self, error: float) -> float:
+        """Newton's method from an error to any tolerance, in units of a pass."""
+        steps = 4 + 3 * max(math.log10(error / LEVEL_ERROR), 0.0)
+        return steps * self.step_passes()
+
+
+def _rounded(passes: float) -> str:
+    return f"{passes:.0f}" if passes < 1e6 else "millions of"

@@ -77,8 +77,11 @@ def land(process: Process, x, eps: float, monitor: Monitor) -> None:
     monitor.best, monitor.best_pair = error, process.pair(x)
 
 
-def accelerate(process: Process, x, eps: float, rule, monitor: Monitor) -> Status:
-    """Steps at one eps until the monitor ends them; worse points than `SLACK` allows are taken back."""
+def accelerate(process: Process, x, eps: float, rule, monitor: Monitor, until=None) -> Status | None:
+    """Steps at one eps until the monitor ends them; worse points than `SLACK` allows are taken back.
+
+    `until(monitor)` may end them earlier: then there is no status yet.
+    """
     live = process.live
     everywhere = bool(live.all())
     accepted = math.inf
@@ -96,6 +99,8 @@ def accelerate(process: Process, x, eps: float, rule, monitor: Monitor) -> Statu
         # An extrapolation that overflows says nothing about the iteration itself.
         if status is not None and not (overshot and status is Status.DIVERGED):
             return status
+        if until is not None and until(monitor):
+            return None
         if overshot and safe is not None:
             # Back to the plain image of the last accepted point.
             rule.reset()

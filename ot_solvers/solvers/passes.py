@@ -17,6 +17,7 @@ from ..penalties import translation
 from ..problem import Problem
 from ..status import Status
 from .base import Control, Monitor
+from .iteration import accelerate
 
 __all__ = ["SinkhornPasses", "marginal_error"]
 
@@ -161,6 +162,33 @@ class SinkhornPasses:
     @property
     def unit(self) -> float:
         return float(self.problem.a.sum())
+
+    def converge(self, g, eps: float, rule, until=None) -> Status | None:
+        """Accelerated sweeps at the target from `g`; float32 costs first in float32, then in float64.
+
+        Parameters
+        ----------
+        rule : callable
+            Makes an acceleration rule.
+        until : callable or None
+            See `iteration.accelerate`.
+        """
+        self.monitor.reach = max(self.floor, self.noise(eps))
+        status = accelerate(self, g, eps, rule(), self.monitor, until)
+        ended = (Status.CONVERGED, Status.PRECISION_LIMIT, Status.STALLED)
+        if self.precision == "float32" and self.control.tol > 0 and status in ended:
+            self.refine(eps)
+            status = accelerate(self, self.g, eps, rule(), self.monitor, until)
+        return status
+
+    def refine(self, eps: float) -> None:
+        """Go on in float64 from the best point that float32 has found."""
+        self.precision = "float64"
+        self.stored = None
+        self.f, self.g = self.best()
+        self.made = (eps, self.g)
+        self.monitor.restart()
+        self.monitor.reach = self.noise(eps)
 
     def noise(self, eps: float) -> float:
         """Marginal error that rounding of the exponents alone makes in the current arithmetic."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ..problem import Problem
-from ..status import Progress, Status
 from .acceleration import Anderson, Plain, Relaxation
 from .base import Control, Outcome, Solver
-from .iteration import accelerate, anneal, land
+from .iteration import anneal, land
 from .passes import SinkhornPasses
 from .schedules import eps_levels
+from .small import solve_in_one_kernel
 
 __all__ = ["Sinkhorn"]
 
@@ -94,79 +93,29 @@ class _Run(SinkhornPasses):
         super().__init__(problem, backend, control, options.default_max_iter, options.kernel)
         self.options = options
 
+    def rule(self):
+        return self.options.rule(self.problem)
+
     def outcome(self) -> Outcome:
         problem = self.problem
         factor = None if self.control.init is not None else self.options.annealing
         levels = eps_levels(problem.eps, problem.geometry.spread(), factor)
-        if not self.solved_in_one_kernel(levels):
+        options = self.options
+        small = None
+        if options.kernel == "auto" and options.acceleration != "relaxation":
+            memory = options.memory if options.acceleration == "anderson" else 0
+            # The kernel knows no `translation`: it must not insist where that is the slow mode.
+            most = self.SMALL_SWEEPS if problem.balanced else self.SMALL_SWEEPS // 20
+            small = solve_in_one_kernel(self, levels, options.sweeps_per_level, most, memory)
+        if small is not None:
+            self.status = small.status or self.converge(self.g, problem.eps, self.rule)
+        else:
             self.g, self.status = anneal(self, self.g, levels[:-1], self.options.sweeps_per_level, self.monitor)
             if self.status is None:
-                self.finish(float(levels[-1]))
+                self.status = self.converge(self.g, float(levels[-1]), self.rule)
             else:
                 land(self, self.g, float(levels[-1]), self.monitor)
         f, g = self.best()
         f, g = self.complete(f, g)
         status, error = self.verified_status(f, g)
         return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, self.options.name)
-
-    def solved_in_one_kernel(self, levels) -> bool:
-        """Whole solve in one kernel where the backend has it; True if that was all."""
-        options = self.options
-        if options.kernel != "auto" or self.control.callback is not None or self.precision != "float64":
-            return False
-        problem = self.problem
-        if options.acceleration == "relaxation" or self.cut_a.size or self.cut_b.size:
-            return False
-        on_levels = options.sweeps_per_level * (len(levels) - 1)
-        # The kernel knows no `translation`: it must not insist where that is the slow mode.
-        most = self.SMALL_SWEEPS if problem.balanced else self.SMALL_SWEEPS // 20
-        sweeps = min(most + on_levels, self.monitor.max_iter)
-        found = self.backend.solve_small(
-            problem.geometry,
-            problem.a,
-            problem.b,
-            self.g,
-            levels,
-            (problem.penalty_a, problem.penalty_b),
-            problem.log_mass,
-            self.control.tol * self.unit,
-            options.sweeps_per_level,
-            sweeps,
-            options.memory if options.acceleration == "anderson" else 0,
-        )
-        if found is None:
-            return False
-        self.f, self.g, errors = found
-        self.made = (problem.eps, self.g)
-        monitor = self.monitor
-        iterations = len(errors)
-        # History of the kernel: its sweeps on each level are known by count, and take equal times.
-        each = (time.perf_counter() - monitor.started) / iterations
-        on_levels = min(on_levels, sweeps - 1)
-        for k, error in enumerate(errors / self.unit):
-            at = k // options.sweeps_per_level if k < on_levels else -1
-            monitor.history.append(Progress(k + 1, float(error), float(levels[at]), (k + 1) * each))
-        monitor.iteration = iterations
-        error = float(errors[on_levels:].min()) / self.unit
-        monitor.best, monitor.best_pair = error, (self.f, self.g)
-        if error <= self.control.tol:
-            self.status = Status.CONVERGED
-        elif iterations >= monitor.max_iter:
-            self.status = Status.MAX_ITER
-        else:
-            self.finish(float(levels[-1]))
-        return True
-
-    def finish(self, eps: float) -> None:
-        """Sweeps at the target; float32 costs first in float32, then in float64 if `tol` can be had."""
-        self.monitor.reach = max(self.floor, self.noise(eps))
-        self.status = accelerate(self, self.g, eps, self.options.rule(self.problem), self.monitor)
-        ended = (Status.CONVERGED, Status.PRECISION_LIMIT, Status.STALLED)
-        if self.precision == "float32" and self.control.tol > 0 and self.status in ended:
-            self.precision = "float64"
-            self.stored = None
-            self.f, self.g = self.best()
-            self.made = (eps, self.g)
-            self.monitor.restart()
-            self.monitor.reach = self.noise(eps)
-            self.status = accelerate(self, self.g, eps, self.options.rule(self.problem), self.monitor)

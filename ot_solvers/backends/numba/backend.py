@@ -9,14 +9,17 @@ import numpy as np
 
 from ...coupling import GibbsPlan
 from ...geometry import DenseGeometry, Grid, PointCloud, SparseGeometry
+from ...threads import get_num_threads
 from ..base import Backend, CostStatistics, PlanStatistics
 from . import grid as grid_primitives
+from . import pattern as pattern_kernels
 from . import plan as plan_kernels
 from . import small as small_kernels
 from . import softmin as softmin_kernels
 from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
+from .elimination import BipartiteElimination
 from .parallel import block_bounds, run
 from .rows import row_source
 from .vector_math import LN2, LOG2E
@@ -36,6 +39,7 @@ _ROW_PRIMITIVES = frozenset(
         "plan_statistics",
         "rounded_objective",
         "plan_rows",
+        "plan_pattern",
         "sparsify",
         "top_k",
         "solve_small",
@@ -60,6 +64,16 @@ class NumbaBackend(Backend):
 
     def primitives(self, geometry_kind):
         return _PRIMITIVES.get(geometry_kind, frozenset())
+
+    def pass_seconds(self, geometry):
+        n, m = geometry.shape
+        if isinstance(geometry, SparseGeometry):
+            work = 3e-9 * geometry.matrix.nnz
+        elif isinstance(geometry, Grid):
+            work = 2e-9 * n * sum(geometry.grid_shape)
+        else:
+            work = (0.5e-9 + 0.06e-9 * (geometry.depth if geometry.depth > 1 else 0)) * n * m
+        return 4e-5 + work / min(get_num_threads(), block_bounds(n, m).size - 1)
 
     # --- reductions over the cost ------------------------------------------------------------------------
 
@@ -240,9 +254,45 @@ class NumbaBackend(Backend):
         source = _PlanSource.of(plan)
         if source is None:
             return super().plan_rows(plan, start, stop)
-        out = np.empty((stop - start, plan.geometry.shape[1]))
-        plan_kernels.plan_rows_block(source.rows, source.f, source.h2, source.inv2, plan.a, start, stop, out)
+        m = plan.geometry.shape[1]
+        out = np.empty((stop - start, m))
+        bounds = start + block_bounds(stop - start, m)
+        run(
+            lambda first, last: plan_kernels.plan_rows_block(
+                source.rows, source.f, source.h2, source.inv2, plan.a, bounds[first], bounds[last],
+                out[bounds[first] - start : bounds[last] - start],
+            ),
+            bounds.size - 1,
+        )  # fmt: skip
         return out
+
+    def plan_pattern(self, plan, threshold, limit):
+        if isinstance(plan.geometry, SparseGeometry):
+            return sparse_primitives.plan_pattern(plan, threshold, limit)
+        source = _PlanSource.of(plan)
+        if source is None:
+            return super().plan_pattern(plan, threshold, limit)
+        bounds = source.bounds
+        blocks = bounds.size - 1
+        parts: list[Any] = [None] * blocks
+
+        # Every block may use what the rest does not: blocks that give up are few and cheap.
+        def find(first, last):
+            for k in range(first, last):
+                parts[k] = pattern_kernels.pattern_block(
+                    source.rows, source.f, source.h2, source.inv2, plan.a, plan.b, threshold, limit,
+                    bounds[k], bounds[k + 1],
+                )  # fmt: skip
+
+        run(find, blocks)
+        counts = np.concatenate([part[0] for part in parts])
+        if counts.size < bounds[-1] or counts.sum() > limit:
+            return None
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        return indptr, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+
+    def bipartite_solver(self, P, a, b):
+        return BipartiteElimination(P, a, b)
 
     def sparsify(self, plan, dropped):
         if isinstance(plan.geometry, SparseGeometry):

@@ -20,6 +20,7 @@ PRIMITIVES = frozenset(
         "plan_statistics",
         "rounded_objective",
         "plan_rows",
+        "plan_pattern",
         "sparsify",
         "top_k",
     }
@@ -101,6 +102,16 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
     live = Q > 0
     entropy = Q[live] * np.log(Q[live] / plan.a[rows[live]] / plan.b[indices[live]])
     return float(Q @ C), float(entropy.sum())
+
+
+def plan_pattern(plan, threshold, limit):
+    P = plan_matrix(plan)
+    rows = np.repeat(np.arange(P.shape[0]), np.diff(P.indptr))
+    keep = P.data > threshold * np.minimum(plan.a[rows], plan.b[P.indices])
+    if keep.sum() > limit:
+        return None
+    counts = np.bincount(rows[keep], minlength=P.shape[0])
+    return np.concatenate([[0], np.cumsum(counts)]), P.indices[keep], P.data[keep]
 
 
 def sparsify(plan, dropped):
