@@ -1,4 +1,4 @@
-"""One picture per result file: a panel per case, a bar per contender."""
+"""The picture of a result file: a panel per case, a bar per contender."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import regime_map
 from .summary import Row, Table, environments, spread, tables
 
 HEADINGS = ("contender", "", "median", "±", "iter.", "error", "ours / this", "target")
@@ -89,7 +90,10 @@ def markdown(records: list[dict]) -> str:
         "found by the judge: both sides, 1-norm, float64 (of the short run, where times are per iteration).",
         "A time in parentheses is how long a peer ran that did not converge by its own measure.",
     ]
-    for table in tables(records):
+    measured = tables(records)
+    if places := regime_map.cells(measured):
+        parts += ["", f"{regime_map.summary(places)}."]
+    for table in measured:
         headings = (*HEADINGS, "remarks")
         parts += ["", f"## {heading(table)}", ""]
         parts += [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
@@ -107,7 +111,8 @@ def show(records: list[dict], console) -> None:
     from rich.markup import escape
     from rich.table import Table as Grid
 
-    for table in tables(records):
+    measured = tables(records)
+    for table in measured:
         grid = Grid(
             title=escape(heading(table)),
             title_justify="left",
@@ -125,6 +130,8 @@ def show(records: list[dict], console) -> None:
             if remarks(row):
                 console.print(f"  {row.name}: {'; '.join(remarks(row))}", style="dim", markup=False)
         console.print()
+    if places := regime_map.cells(measured):
+        console.print(regime_map.summary(places), style="bold", markup=False)
 
 
 def _style(row: Row) -> str:
@@ -136,13 +143,16 @@ def _style(row: Row) -> str:
 
 
 def write(path: Path, records: list[dict]) -> list[Path]:
-    """Write the Markdown table and the plot next to a result file; return their paths."""
+    """Write the Markdown table and the plots next to a result file; return their paths."""
     from .plots import plot
 
     text = path.with_suffix(".md")
     text.write_text(markdown(records), encoding="utf-8")
     written = [text]
-    image = path.with_suffix(".png")
-    if plot(tables(records), image):
+    measured = tables(records)
+    image, chart = path.with_suffix(".png"), path.with_suffix(".map.png")
+    if plot([table for table in measured if not regime_map.is_map(table)], image):
         written.append(image)
+    if regime_map.plot(regime_map.cells(measured), chart):
+        written.append(chart)
     return written

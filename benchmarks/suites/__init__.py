@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from . import sinkhorn, smoke
+from . import newton, regimes, sinkhorn, smoke
 from .base import Suite
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (sinkhorn.SUITE, smoke.SUITE)}
+SUITES: dict[str, Suite] = {
+    suite.name: suite for suite in (sinkhorn.SUITE, newton.SUITE, regimes.SUITE, smoke.SUITE)
+}
 
 __all__ = ["SUITES", "Suite"]

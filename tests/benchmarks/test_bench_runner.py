@@ -113,8 +113,8 @@ def test_peers_are_asked_for_their_own_threshold(tmp_path):
 
 
 def test_short_solves_are_repeated_within_a_round(tmp_path):
-    task = ToAccuracy(tol=1e-3, own=1e-3, round_seconds=0.1)
-    case = make_case(fake("sleeper", options={"seconds": 1e-4}), task=task)
+    task = ToAccuracy(tol=1e-3, round_seconds=0.1)
+    case = make_case(fake("sleeper", "Exact", options={"seconds": 5e-3}), task=task)
     _, records = run(case, tmp_path / "out.jsonl")
     (setup,) = (r for r in records if r["record"] == "setup")
     assert setup["repeat"] == pytest.approx(0.1 / setup["run"]["seconds"], abs=1)

@@ -57,6 +57,7 @@ class Exact(Halving):
     knob = None
 
     def run(self, setting):
+        time.sleep(self.options.get("seconds", 0.0))
         return 1, setting
 
     def answer(self, raw):
