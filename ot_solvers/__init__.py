@@ -15,13 +15,15 @@ from .errors import (
     PerformanceWarning,
     UnsupportedError,
 )
+from .path import solve_path
 from .problem import Entropic
 from .result import Solution
-from .solvers import Newton, Sinkhorn
+from .solvers import SNS, Newton, Sinkhorn
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
 
 __all__ = [
+    "SNS",
     "ConvergenceError",
     "ConvergenceWarning",
     "DivergenceResult",
@@ -42,5 +44,6 @@ __all__ = [
     "sinkhorn_divergence",
     "solve",
     "solve_grid",
+    "solve_path",
     "solve_sample",
 ]

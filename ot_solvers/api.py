@@ -51,7 +51,7 @@ _COMMON = """
     max_iter : int, optional
         Passes over the cost; the method chooses by default.
     init : Solution or (f, g), optional
-        Warm start, without eps-scaling.
+        Warm start: eps-scaling begins at the solution's own eps, with potentials not at all.
     callback : callable, optional
         Called with a `Progress` after every pass; returning True stops early.
     on_failure : {"warn", "raise", "ignore"}
@@ -364,8 +364,9 @@ def run_problem(
     n, m = geometry.shape
     shapes = ((n,), (m,)) if grid_shape is None else (grid_shape, grid_shape)
     init = None if options.init is None else internal_potentials(options.init, problem, shapes)
+    init_eps = options.init.reg if isinstance(options.init, Solution) else None
     solver, reason = auto.choose(method, problem)
-    outcome = _solve_by_rows(solver, problem, engine, Control(tol, max_iter, init, options.callback))
+    outcome = _solve_by_rows(solver, problem, engine, Control(tol, max_iter, init, options.callback, init_eps))
     outcome.method_reason = outcome.method_reason or reason
 
     infeasible = _why_infeasible(problem, outcome)

@@ -40,6 +40,8 @@ def anneal(passes: SecondOrderPasses, g, levels, newton: bool = True):
         None unless the solve is over.
     """
     trail: list[tuple[float, np.ndarray]] = []
+    if passes.control.init_eps is not None and len(levels) > 1:
+        trail.append((passes.control.init_eps, g))
     for eps in map(float, levels[:-1]):
         g = predicted(trail, eps, g, passes)
         g, status = level(passes, g, eps, newton)

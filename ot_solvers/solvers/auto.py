@@ -12,14 +12,15 @@ from .annealing import LEVEL_ERROR, anneal
 from .base import Control, Monitor, Outcome, Solver
 from .iteration import land
 from .newton import Newton, NewtonRun
-from .schedules import eps_levels
+from .schedules import levels_of
 from .sinkhorn import Sinkhorn
 from .small import solve_in_one_kernel
+from .sns import SNS
 
 __all__ = ["SOLVERS", "Auto", "choose"]
 
 #: Solvers by the name that ``method=`` understands.
-SOLVERS: dict[str, type[Solver]] = {"sinkhorn": Sinkhorn, "newton": Newton}
+SOLVERS: dict[str, type[Solver]] = {"sinkhorn": Sinkhorn, "newton": Newton, "sns": SNS}
 
 
 def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
@@ -63,8 +64,7 @@ class _Run(NewtonRun):
 
     def outcome(self) -> Outcome:
         problem, eps = self.problem, self.problem.eps
-        factor = None if self.control.init is not None else 0.5
-        levels = eps_levels(eps, problem.geometry.spread(), factor)
+        levels = levels_of(problem, self.control, 0.5)
         g = self.g.copy()
         n, m = problem.geometry.shape
         sweeps = min(1000, int(self.SMALL_SECONDS / (1e-6 + 1.2e-9 * n * m)))

@@ -30,12 +30,15 @@ class Control:
         Potentials to start from, in the problem's normalised units.
     callback : callable or None
         Sees a `Progress`, returns True to stop.
+    init_eps : float or None
+        The eps that `init` belongs to, where that is known: larger ones are led down from there.
     """
 
     tol: float
     max_iter: int | None = None
     init: tuple[np.ndarray, np.ndarray] | None = None
     callback: Callable[[Progress], object] | None = None
+    init_eps: float | None = None
 
 
 @dataclass

@@ -11,7 +11,7 @@ from .acceleration import Anderson
 from .annealing import anneal
 from .base import Control, Outcome, Solver
 from .iteration import accelerate, land
-from .schedules import eps_levels
+from .schedules import levels_of
 from .second_order import SecondOrderPasses
 
 __all__ = ["Newton"]
@@ -105,8 +105,7 @@ class _Run(NewtonRun):
 
     def outcome(self) -> Outcome:
         problem, eps = self.problem, self.problem.eps
-        factor = None if self.control.init is not None else self.options.annealing
-        levels = eps_levels(eps, problem.geometry.spread(), factor)
+        levels = levels_of(problem, self.control, self.options.annealing)
         g, status = anneal(self, self.g, levels)
         if status is None:
             status = self.polish(g, eps)

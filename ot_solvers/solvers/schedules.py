@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["eps_levels"]
+from ..problem import Problem
+from .base import Control
+
+__all__ = ["eps_levels", "levels_of"]
+
+
+def levels_of(problem: Problem, control: Control, factor: float | None) -> np.ndarray:
+    """The levels of one solve: down from the range of the costs, or from where `control.init` stands.
+
+    Parameters
+    ----------
+    factor : float in (0, 1) or None
+        See `eps_levels`.
+    """
+    if control.init is None:
+        return eps_levels(problem.eps, problem.geometry.spread(), factor)
+    if control.init_eps is None or factor is None:
+        return np.array([problem.eps])
+    # The level of the start is done.
+    levels = eps_levels(problem.eps, 4 * control.init_eps, factor)
+    return levels[1:] if len(levels) > 1 else levels
 
 
 def eps_levels(eps: float, spread: float, factor: float | None) -> np.ndarray:

@@ -10,7 +10,7 @@ from .acceleration import Anderson, Plain, Relaxation
 from .base import Control, Outcome, Solver
 from .iteration import anneal, land
 from .passes import SinkhornPasses
-from .schedules import eps_levels
+from .schedules import levels_of
 from .small import solve_in_one_kernel
 
 __all__ = ["Sinkhorn"]
@@ -98,8 +98,7 @@ class _Run(SinkhornPasses):
 
     def outcome(self) -> Outcome:
         problem = self.problem
-        factor = None if self.control.init is not None else self.options.annealing
-        levels = eps_levels(problem.eps, problem.geometry.spread(), factor)
+        levels = levels_of(problem, self.control, self.options.annealing)
         options = self.options
         small = None
         if options.kernel == "auto" and options.acceleration != "relaxation":
