@@ -25,7 +25,7 @@ class SecondOrderPasses(SinkhornPasses):
     """Sinkhorn's passes, Newton steps between them, and the state of the trust region."""
 
     #: Trust radius, in units of eps: where it starts, and its limits.
-    RADIUS, SMALLEST, LARGEST = 5.0, 0.1, 50.0
+    RADIUS, SMALLEST, LARGEST = 5.0, 0.1, 1e6
     #: Shifts tried per step, trial points of a line search, conjugate gradient steps.
     SHIFTS, TRIALS, CG_STEPS = 10, 6, 100
     #: Time of a step's linear algebra: for each point, and for itself (measured).
@@ -120,9 +120,11 @@ class SecondOrderPasses(SinkhornPasses):
         for _ in range(self.TRIALS):
             g = problem.penalty_b.project(start[0] + length * d)
             error, status = self.trial(g, eps, final)
-            if math.isfinite(error) and self.accepts(g, eps, d, length, slope, value, error, start[1]):
-                self.adapt(length, error, start[1])
-                return True, g, error, status
+            if math.isfinite(error):
+                left = self.slope(g, d) / slope
+                if self.accepts(g, eps, length * slope, left, value, error, start[1]):
+                    self.adapt(length, left, error, start[1])
+                    return True, g, error, status
             if status is not None:
                 break
             length *= 0.25
@@ -154,8 +156,10 @@ class SecondOrderPasses(SinkhornPasses):
             self.cg_steps += direction.cg_steps
             self.factorisations += 1
             step = direction.step
-            if not np.isfinite(step).all():
-                self.shift = max(4 * self.shift, 1e-6)
+            rise = float(r @ step)
+            if not (np.isfinite(step).all() and rise > 0):
+                # Singular up to rounding.
+                self.shift = max(16 * self.shift, 1e-12)
                 continue
             if self.problem.balanced:
                 # A constant changes nothing: measure from the middle.
@@ -164,9 +168,9 @@ class SecondOrderPasses(SinkhornPasses):
             else:
                 size = float(np.abs(step[self.live]).max())
             if size <= self.radius:
-                return step if float(r @ step) > 0 else None
+                return step
             # The curvature along the step says at what shift it would be half as long.
-            self.shift = max(4 * self.shift, 0.25 * float(r @ step) / float(weights @ step**2))
+            self.shift = max(4 * self.shift, 0.25 * rise / float(weights @ step**2))
         return None
 
     def trial(self, g, eps: float, final: bool) -> tuple[float, Status | None]:
@@ -184,25 +188,35 @@ class SecondOrderPasses(SinkhornPasses):
         value = problem.penalty_a.dual(self.f, problem.a) + problem.penalty_b.dual(g, problem.b)
         return value if problem.balanced else value - eps * float(self.masses.sum())
 
+    def slope(self, g, d) -> float:
+        """Derivative of the semi-dual along `d` at the point just visited."""
+        problem = self.problem
+        r = problem.penalty_b.asked(problem.b, g) - self.masses
+        return float(r[self.live] @ d[self.live])
+
     def accepts(
-        self, g, eps: float, d, length: float, slope: float, value: float, error: float, before: float
+        self, g, eps: float, promise: float, left: float, value: float, error: float, before: float
     ) -> bool:
-        """Whether a trial point is better: by the dual, or where rounding hides it, by its derivative."""
+        """Whether a trial point is better: by the dual, or where rounding hides it, by its derivative.
+
+        `promise` is the gain to first order, `left` the share of the slope that is left at the trial point.
+        """
         if error <= 0.5 * before:
             return True
         gain = self.value(g, eps) - value
         rounding = 1e-14 * (abs(value) + float(np.abs(self.f).max()))
-        if length * slope > 1e4 * rounding:
-            return gain >= 1e-4 * length * slope
-        problem = self.problem
-        r = problem.penalty_b.asked(problem.b, g) - self.masses
-        return abs(float(r[self.live] @ d[self.live])) <= 0.9 * slope and error <= before
+        if promise > 1e4 * rounding:
+            return gain >= 1e-4 * promise
+        # A concave function that still rises at the end of a step has risen all along.
+        return left >= 0 or (left >= -0.9 and error <= before)
 
-    def adapt(self, length: float, error: float, before: float) -> None:
+    def adapt(self, length: float, left: float, error: float, before: float) -> None:
         """The trust region after an accepted step."""
         if length == 1.0:
-            if error < 0.7 * before:
+            # Slope left over: the step was too short. Parts of a pattern that falls apart have a long way to
+            # go, along which the error does not change.
+            if error < 0.7 * before or left > 0.5:
                 self.radius = min(2 * self.radius, self.LARGEST)
-            self.shift = self.shift / 8 if self.shift > 1e-9 else 0.0
+            self.shift = self.shift / 8 if self.shift > 1e-14 else 0.0
         else:
             self.radius = max(2 * length * self.radius, self.SMALLEST)
