@@ -71,8 +71,11 @@ class Backend:
         """Primitives that run at full speed on this kind of geometry."""
         raise NotImplementedError
 
-    def pass_seconds(self, geometry: Geometry) -> float:
-        """Rough time of one pass over the cost: what solvers weigh other work against."""
+    def pass_seconds(self, geometry: Geometry, entries: bool = False) -> float:
+        """Rough time of one pass over the cost: what solvers weigh other work against.
+
+        `entries` says that the pass looks at single pairs, not at sums that may separate.
+        """
         n, m = geometry.shape
         return 1e-4 + 1e-8 * n * m * geometry.depth
 

@@ -90,6 +90,8 @@ class Monitor:
         self.control = control
         self.max_iter = max_iter
         self.reach = reach
+        #: How far below `tol` to go, so that a second look in other arithmetic finds the same.
+        self.slack = 0.0
         self.started = time.perf_counter()
         self.history: list[Progress] = []
         self.iteration = 0
@@ -107,7 +109,7 @@ class Monitor:
         if final and (error < self.best or self.best_pair is None):
             self.best, self.best_pair = error, (f, g)
         stop = self.control.callback is not None and is_true(self.control.callback(progress))
-        if final and error <= self.control.tol and error >= 0:
+        if final and 0 <= error <= self.control.tol - self.slack:
             return Status.CONVERGED
         if stop:
             self._keep(error, f, g)

@@ -72,7 +72,7 @@ class NewtonRun(SecondOrderPasses):
             self.monitor.restart()
         self.kernel, self.stored = "log", None
         error, status = self.visit(g, eps, True)
-        self.monitor.reach = max(self.floor, self.noise(eps))
+        self.aim(eps)
         while status is None and self.newton_steps < self.MOST_STEPS:
             steps = self.newton_steps
             g, error, status = self.settle(g, eps, error, self.control.tol, True, 10)

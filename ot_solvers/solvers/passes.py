@@ -173,7 +173,7 @@ class SinkhornPasses:
         until : callable or None
             See `iteration.accelerate`.
         """
-        self.monitor.reach = max(self.floor, self.noise(eps))
+        self.aim(eps)
         status = accelerate(self, g, eps, rule(), self.monitor, until)
         ended = (Status.CONVERGED, Status.PRECISION_LIMIT, Status.STALLED)
         if self.precision == "float32" and self.control.tol > 0 and status in ended:
@@ -188,7 +188,13 @@ class SinkhornPasses:
         self.f, self.g = self.best()
         self.made = (eps, self.g)
         self.monitor.restart()
-        self.monitor.reach = self.noise(eps)
+        self.aim(eps)
+
+    def aim(self, eps: float) -> None:
+        """Tell the monitor what rounding allows at the potentials at hand."""
+        monitor = self.monitor
+        monitor.reach = max(self.floor if self.precision == "float32" else 0.0, self.noise(eps))
+        monitor.slack = min(0.5 * self.control.tol, 0.5 * monitor.reach) if self.precision == "float64" else 0.0
 
     def noise(self, eps: float) -> float:
         """Marginal error that rounding of the exponents alone makes in the current arithmetic."""

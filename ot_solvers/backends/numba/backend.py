@@ -65,11 +65,11 @@ class NumbaBackend(Backend):
     def primitives(self, geometry_kind):
         return _PRIMITIVES.get(geometry_kind, frozenset())
 
-    def pass_seconds(self, geometry):
+    def pass_seconds(self, geometry, entries=False):
         n, m = geometry.shape
         if isinstance(geometry, SparseGeometry):
             work = 3e-9 * geometry.matrix.nnz
-        elif isinstance(geometry, Grid):
+        elif isinstance(geometry, Grid) and not entries:
             work = 2e-9 * n * sum(geometry.grid_shape)
         else:
             work = (0.5e-9 + 0.06e-9 * (geometry.depth if geometry.depth > 1 else 0)) * n * m
