@@ -88,9 +88,10 @@ def markdown(records: list[dict]) -> str:
         "Medians over interleaved rounds; ± is half the interquartile range. Ratios are ratios of medians,",
         "± that of the single ratios; below 1 means that `ot_solvers` is faster. Errors are marginal errors",
         "found by the judge: both sides, 1-norm, float64 (of the short run, where times are per iteration).",
-        "A time in parentheses is how long a peer ran that did not converge by its own measure.",
     ]
     measured = tables(records)
+    if not all(row.converged for table in measured for row in table.rows):
+        parts += ["A time in parentheses is how long a peer ran that did not converge by its own measure."]
     if places := regime_map.cells(measured):
         parts += ["", f"{regime_map.summary(places)}."]
     for table in measured:

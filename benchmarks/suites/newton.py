@@ -109,5 +109,5 @@ SUITE = Suite(
         *(_tiny_eps(name, eps) for eps in ("3e-4", "1e-4") for name in PROBLEMS),
     ),
     repeat=3,
-    max_seconds=30.0,
+    max_seconds=40.0,
 )
