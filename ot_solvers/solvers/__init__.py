@@ -3,5 +3,6 @@
 from .base import Solver
 from .newton import Newton
 from .sinkhorn import Sinkhorn
+from .sns import SNS
 
-__all__ = ["Newton", "Sinkhorn", "Solver"]
+__all__ = ["SNS", "Newton", "Sinkhorn", "Solver"]
