@@ -19,6 +19,9 @@ NEWTON_STEPS = 8
 #: Sweeps that a level may still need before Newton steps are taken instead. Few, though a step costs more than
 #: so many sweeps on small problems: a level that is solved saves steps on all that follow.
 PATIENCE = 4
+#: Share of the range of the costs above which levels get sweeps only: plans there are dense and steps dear, and a
+#: small error there does no harm.
+NEWTON_BELOW = 1e-2
 
 
 def anneal(passes: SecondOrderPasses, g, levels, newton: bool = True):
@@ -39,12 +42,13 @@ def anneal(passes: SecondOrderPasses, g, levels, newton: bool = True):
     status : Status or None
         None unless the solve is over.
     """
+    spread = passes.problem.geometry.spread()
     trail: list[tuple[float, np.ndarray]] = []
     if passes.control.init_eps is not None and len(levels) > 1:
         trail.append((passes.control.init_eps, g))
     for eps in map(float, levels[:-1]):
         g = predicted(trail, eps, g, passes)
-        g, status = level(passes, g, eps, newton)
+        g, status = level(passes, g, eps, newton and eps < NEWTON_BELOW * spread)
         if status is not None or passes.monitor.iteration + 1 >= passes.monitor.max_iter:
             return g, status
         trail.append((eps, g))
@@ -78,8 +82,6 @@ def level(passes, g, eps: float, newton: bool):
                 g, error, status = passes.settle(g, eps, error, LEVEL_ERROR, False, NEWTON_STEPS)
                 if status is not None:
                     return g, status
-                break
-            if not newton and k + 1 >= FEWEST + 1:
                 break
         g = passes.image(g, eps)
     return passes.image(g, eps), None

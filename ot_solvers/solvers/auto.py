@@ -57,7 +57,7 @@ class _Run(NewtonRun):
     #: Passes at the target over which the rate of the sweeps is read off.
     WINDOW = 10
     #: Time that sweeps in one kernel call may take on a small problem: less than Newton's method needs.
-    SMALL_SECONDS = 5e-3
+    SMALL_SECONDS = 1.5e-3
     #: How much cheaper Newton must look: predictions are rough, and a switch throws away what acceleration has
     #: learnt.
     MARGIN = 1.3
