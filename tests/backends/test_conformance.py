@@ -12,6 +12,7 @@ import pytest
 from checks import check_close
 from conformance_cases import GEOMETRIES, case, cost_case, plan
 from problems import combinations
+from scipy import sparse
 from tolerances import tolerance
 
 from ot_solvers import PerformanceWarning, costs
@@ -181,6 +182,24 @@ def of_plan_rows(backend, case, geometry, offset):
     }
 
 
+def of_plan_pattern(backend, case, geometry, offset):
+    kept = plan(case, geometry, offset)
+    P = REFERENCE.plan_rows(plan(case, case.twin, 0.0), 0, kept.geometry.shape[0])
+    ratio = np.divide(P, np.minimum(case.a[:, None], case.b), out=np.zeros(P.shape), where=P > 0)
+    found = {}
+    for threshold in (0.0, 1e-9, 1e-2, 1.0):
+        indptr, indices, data = backend.plan_pattern(kept, threshold, P.size)
+        matrix = sparse.csr_array((data, indices, indptr), shape=P.shape)
+        assert matrix.has_canonical_format
+        # At the threshold, rounding decides.
+        sure = np.abs(ratio - threshold) > 4 * tolerance("float64", "mass") * exponents(case) * threshold
+        found[f"above {threshold}"] = (np.where(sure, matrix.toarray(), 0.0), "mass", relative(P, case))
+    count = len(backend.plan_pattern(kept, 1e-9, P.size)[1])
+    given_up = [backend.plan_pattern(kept, 1e-9, limit) is None for limit in (P.size, count, count - 1, 0)]
+    found["given up"] = (np.array(given_up), "cost", 0.0)
+    return found
+
+
 def of_sparsify(backend, case, geometry, offset):
     """Backends may keep more than the reference: the promise is checked, not the pattern."""
     kept = plan(case, geometry, offset)
@@ -291,6 +310,7 @@ CALLS = {
     "plan_statistics": of_plan_statistics,
     "rounded_objective": of_rounded_objective,
     "plan_rows": of_plan_rows,
+    "plan_pattern": of_plan_pattern,
     "sparsify": of_sparsify,
     "top_k": of_top_k,
     "cost_gradient": of_cost_gradient,
@@ -299,7 +319,7 @@ CALLS = {
 
 
 #: Primitives about single entries, which grids take from the cloud of their points: no new code per cost.
-ENTRIES = ("rounded_objective", "plan_rows", "sparsify", "top_k")
+ENTRIES = ("rounded_objective", "plan_rows", "plan_pattern", "sparsify", "top_k")
 
 
 def applies(primitive, geometry, *_):

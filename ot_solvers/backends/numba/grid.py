@@ -20,6 +20,7 @@ PRIMITIVES = frozenset(
         "plan_statistics",
         "rounded_objective",
         "plan_rows",
+        "plan_pattern",
         "sparsify",
         "top_k",
     }
