@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-CITATION = re.compile(r"\[([a-z]+:\d\d[a-z]?)\]_")
+CITATION = re.compile(r"\[([a-z]+\d?:\d\d[a-z]?)\]_")
 
 
 def cite(app, what, name, obj, options, lines: list[str]) -> None:
