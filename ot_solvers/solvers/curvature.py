@@ -9,8 +9,9 @@ from .hessian import SemiDualHessian
 
 __all__ = ["semi_dual_hessian"]
 
-#: Dropped mass, in units of the marginal error: the step is wrong by about as much.
-DROP = 0.03
+#: Bound of the mass dropped from a row, in units of the marginal error. The sum of what is dropped stays far below;
+#: from 0.03 to 1 the same number of steps (measured), and ever smaller patterns.
+DROP = 0.3
 #: A pattern with so many entries per point is always held.
 FEW = 32
 #: A pattern with more than this share of all pairs is better kept dense.

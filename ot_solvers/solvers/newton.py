@@ -59,7 +59,7 @@ class NewtonRun(SecondOrderPasses):
     """What solves that may end in Newton steps share."""
 
     #: Newton steps at the target before accelerated sweeps have the last word.
-    MOST_STEPS = 200
+    MOST_STEPS = 1000
 
     def rule(self):
         """The acceleration of sweeps at the target."""

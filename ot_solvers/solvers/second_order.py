@@ -46,10 +46,12 @@ class SecondOrderPasses(SinkhornPasses):
 
     def step_passes(self) -> float:
         """Time of a Newton step in units of a pass: a sweep, a pattern, a trial, and the linear algebra."""
-        n, m = self.problem.geometry.shape
-        return 3 + (self.POINT_SECONDS * (n + m) + self.STEP_SECONDS) / self.backend.pass_seconds(
-            self.problem.geometry
+        geometry = self.problem.geometry
+        n, m = geometry.shape
+        other = (
+            self.backend.pass_seconds(geometry, entries=True) + self.POINT_SECONDS * (n + m) + self.STEP_SECONDS
         )
+        return 2 + other / self.backend.pass_seconds(geometry)
 
     def diagnostics(self) -> dict[str, float]:
         """What the solve cost beside passes."""
@@ -150,7 +152,8 @@ class SecondOrderPasses(SinkhornPasses):
     def bounded(self, hessian, r, error: float):
         """The Newton step, shifted until it is no longer than the trust radius; None if there is none."""
         weights = self.problem.b
-        tol = min(self.FORCING, math.sqrt(error))
+        # Quadratic convergence, but no more than the solve still needs.
+        tol = max(min(self.FORCING, math.sqrt(error)), 0.1 * self.control.tol / error)
         for _ in range(self.SHIFTS):
             direction = hessian.solve(r, self.shift, tol, self.CG_STEPS)
             self.cg_steps += direction.cg_steps
