@@ -86,7 +86,8 @@ class SecondOrderPasses(SinkhornPasses):
         """
         failures = 0
         for _ in range(most):
-            if error <= target or (not final and self.monitor.iteration + 4 >= self.monitor.max_iter):
+            # A sweep, a look at the entries and a trial or two: none may be one pass too many.
+            if error <= target or self.monitor.iteration + 4 >= self.monitor.max_iter:
                 break
             g = self.image(g, eps)
             error, status = self.visit(g, eps, final)

@@ -1,4 +1,4 @@
-"""`Backend.bipartite_solver`: symmetric, positive definite, exact where it can be, good for conjugate gradients."""
+"""`Backend.bipartite_solver`: symmetric, positive definite, exact where it can be, good for CG."""
 
 from __future__ import annotations
 
