@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import regime_map
+from . import paper_table, regime_map
 from .summary import Row, Table, environments, spread, tables
 
 HEADINGS = ("contender", "", "median", "±", "iter.", "error", "ours / this", "target")
@@ -94,6 +94,8 @@ def markdown(records: list[dict]) -> str:
         parts += ["A time in parentheses is how long a peer ran that did not converge by its own measure."]
     if places := regime_map.cells(measured):
         parts += ["", f"{regime_map.summary(places)}."]
+    if lines := paper_table.markdown(measured):
+        parts += ["", *lines]
     for table in measured:
         headings = (*HEADINGS, "remarks")
         parts += ["", f"## {heading(table)}", ""]
@@ -152,7 +154,7 @@ def write(path: Path, records: list[dict]) -> list[Path]:
     written = [text]
     measured = tables(records)
     image, chart = path.with_suffix(".png"), path.with_suffix(".map.png")
-    if plot([table for table in measured if not regime_map.is_map(table)], image):
+    if plot([t for t in measured if not (regime_map.is_map(t) or paper_table.is_paper(t))], image):
         written.append(image)
     if regime_map.plot(regime_map.cells(measured), chart):
         written.append(chart)

@@ -56,6 +56,8 @@ class Session:
             seconds = (time.perf_counter() - start) / repeat
         answer = self.adapter.answer(raw)
         reply = {"seconds": seconds, "iterations": answer.iterations, "claim": answer.claim}
+        if answer.details is not None:
+            reply["details"] = answer.details
         if memory:
             reply |= {"peak_bytes": peak.bytes, "peak_source": peak.source}
         if save is not None:

@@ -50,6 +50,8 @@ class Answer:
         Full iterations (both sides updated), as the library counts them.
     claim : bool or None
         Whether the library says that it converged; ``None`` where it says nothing.
+    details : dict of numbers or None
+        What else is worth a record: counts of inner iterations, parameters that were looked for.
     """
 
     f: np.ndarray | None = None
@@ -57,6 +59,7 @@ class Answer:
     plan: np.ndarray | None = None
     iterations: int | None = None
     claim: bool | None = None
+    details: dict[str, float] | None = None
 
 
 class Adapter(ABC):
