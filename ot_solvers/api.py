@@ -42,8 +42,8 @@ _COMMON = """
     unbalanced_type : {"kl", "tv"}
         ``rho KL(P1 | a)`` or ``rho |P1 - a|_1`` (not halved).
     method : str or Solver
-        ``"auto"`` (sweeps until Newton's method is predicted to be cheaper), ``"sinkhorn"``, ``"newton"``, or
-        a solver value such as ``ots.Sinkhorn(relaxation=1.5)``.
+        ``"auto"`` (sweeps until Newton's method is predicted to be cheaper), ``"sinkhorn"``, ``"newton"``,
+        ``"sns"``, or a solver value such as ``ots.Sinkhorn(relaxation=1.5)``.
     backend : {"auto", "numba", "reference"}
     tol : float, optional
         Stop when the marginal error ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)`` is below it; default 1e-6 in

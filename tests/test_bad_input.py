@@ -392,7 +392,8 @@ def test_reg_of_a_grid_is_asked_for():
          "unbalanced_type='KL' is unknown; expected one of ['kl', 'tv']; did you mean 'kl'?"),
         ({"unbalanced_type": 3}, ValueError, "unbalanced_type=3 is unknown"),
         ({"method": "sinkorn"}, ValueError,
-         "method='sinkorn' is unknown; expected one of ['auto', 'sinkhorn', 'newton', 'sns']; did you mean 'sinkhorn'?"),
+         "method='sinkorn' is unknown; expected one of ['auto', 'sinkhorn', 'newton', 'sns']; "
+         "did you mean 'sinkhorn'?"),
         ({"method": "simplex"}, ValueError, "method='simplex' is unknown"),
         ({"method": 3}, TypeError, "method=3 must be a name or a solver such as ots.Sinkhorn()"),
         ({"method": ots.Sinkhorn}, TypeError, "must be a name or a solver such as ots.Sinkhorn()"),
