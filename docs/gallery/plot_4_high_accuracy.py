@@ -35,7 +35,7 @@ reg = 1e-3 * C.max()
 # %%
 # Four solves
 # -----------
-# Everything on one thread here, and of three runs the fastest counts, so that neither the loading of compiled
+# Everything on one thread here, and of two runs the faster counts, so that neither the loading of compiled
 # kernels nor other work of the machine does. Times are those of the machine that built this page.
 
 threads = ots.get_num_threads()
@@ -49,7 +49,7 @@ methods = {
 solutions = {}
 for name, method in methods.items():
     options = {"reg": reg, "method": method, "tol": 1e-11, "max_iter": 3000, "on_failure": "ignore"}
-    runs = [ots.solve(C, a, b, **options) for _ in range(3)]
+    runs = [ots.solve(C, a, b, **options) for _ in range(2)]
     found = solutions[name] = min(runs, key=lambda run: run.seconds)
     print(f"{name:20}{found.status.name:10}{found.n_iter:6} passes{found.seconds:8.3f} s", end="")
     print(f"   error {found.marginal_error:.0e}")
@@ -67,7 +67,7 @@ print(auto.diagnostics)
 # -----------------------
 # POT's Sinkhorn in scaling form, its fastest. The error it reports is that of one marginal, in the 2-norm: here
 # both marginals of the plan are measured, in the 1-norm, as for the others. It runs in stages, each from the
-# scalings of the one before and the fastest of three, until their times add up to 1.5 seconds.
+# scalings of the one before and the faster of two, until their times add up to 1.5 seconds.
 
 peer = []
 try:
@@ -80,7 +80,7 @@ else:
     while seconds < 1.5:
         stage = max(5, passes // 3)
         times = []
-        for _ in range(3):
+        for _ in range(2):
             start = time.perf_counter()
             with threadpool_limits(1):
                 plan, log = ot.sinkhorn(
