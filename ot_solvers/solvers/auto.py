@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ..penalties import TV
 from ..problem import Problem
+from ..status import Status
 from .annealing import LEVEL_ERROR, anneal
 from .base import Control, Monitor, Outcome, Solver
 from .iteration import land
@@ -72,35 +73,42 @@ class _Run(NewtonRun):
         if small is not None and small.status is not None:
             return self.report(small.status, "sinkhorn", "a problem this small takes less time than a choice")
         if small is not None and self.monitor.best <= LEVEL_ERROR:
-            return self.report(
-                self.polish(self.g, eps), "newton", f"{sweeps} sweeps in one kernel call were not enough"
+            return self.ended_by_newton(
+                self.g, f"{self.monitor.iteration} sweeps in one kernel call were not enough"
             )
         g, status = anneal(self, g, levels)
         if status is not None:
             land(self, g, eps, self.monitor)
             return self.report(status, self.method, "the solve ended on the way to the eps asked for")
         if len(levels) > 1 and self.stepped_at == float(levels[-2]):
-            return self.report(
-                self.polish(g, eps), "newton", f"sweeps no longer got on at eps = {levels[-2]:.3g}, on the way"
-            )
+            return self.ended_by_newton(g, f"sweeps no longer got on at eps = {levels[-2]:.3g}, on the way")
         self.arrived = len(self.monitor.history)
         #: Passes that sweeps, and Newton steps, were predicted to need when that was last looked at.
         self.predicted = (math.nan, math.nan)
         status = self.converge(g, eps, self.rule, self.newton_is_cheaper)
         if status is None:
-            status = self.polish(self.best()[1], eps)
             left, steps = self.predicted
             reason = f"sweeps would have taken about {_rounded(left)} more passes, Newton's method {steps:.0f}"
-            return self.report(status, "newton", reason)
-        return self.report(status, self.method, self.why_sweeps())
+            return self.ended_by_newton(self.best()[1], reason)
+        return self.report(status, self.method, self.why_sweeps(status))
+
+    def ended_by_newton(self, g, reason: str) -> Outcome:
+        status = self.polish(g, self.problem.eps)
+        if not self.newton_steps:
+            reason += "; the solve ended before the first step"
+        return self.report(status, self.method, reason)
 
     @property
     def method(self) -> str:
         return "newton" if self.newton_steps else "sinkhorn"
 
-    def why_sweeps(self) -> str:
+    def why_sweeps(self, status: Status) -> str:
         passes = len(self.monitor.history) - self.arrived
-        reason = f"accelerated sweeps took {passes} passes at the eps asked for, less than Newton's method would"
+        reason = f"{passes} accelerated sweeps at the eps asked for, "
+        converged = status is Status.CONVERGED
+        reason += (
+            "less work than Newton's method" if converged else "too few to tell that Newton's method is cheaper"
+        )
         if self.newton_steps:
             reason += f"; on the way there {self.newton_steps} Newton steps were cheaper"
         return reason
