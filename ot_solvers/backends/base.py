@@ -208,7 +208,7 @@ class Backend:
         self._warn("plan_pattern", plan.geometry)
         return blockwise.plan_pattern(plan, threshold, limit)
 
-    def bipartite_solver(self, P, a: np.ndarray, b: np.ndarray):
+    def bipartite_solver(self, P, a: np.ndarray, b: np.ndarray, core: int):
         """Inverses, possibly approximate, of ``[[diag(rows), -P], [-P', diag(columns)]]``.
 
         Parameters
@@ -216,6 +216,8 @@ class Backend:
         P : (n, m) SciPy CSR array > 0
         a, b : (n,), (m,) arrays
             Weights that entries are compared with, where some are left out.
+        core : int
+            Entries per point worth factorising: more make a better inverse that costs more.
 
         Returns
         -------

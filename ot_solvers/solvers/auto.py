@@ -123,14 +123,14 @@ class _Run(NewtonRun):
         rate = math.log(max(earlier / monitor.best, 1.0)) / (self.WINDOW - 1)
         left = math.log(monitor.best / tol)
         sweeps = left / rate if rate > 0 else math.inf
-        newton = self.newton_passes(monitor.best)
+        # Newton's method from here to any tolerance.
+        steps = 4 + 3 * max(math.log10(monitor.best / LEVEL_ERROR), 0.0)
+        newton = steps * self.step_passes()
+        if sweeps > self.MARGIN * newton:
+            f, g = self.best()
+            newton = steps * self.step_passes((f, g, 0.01 * monitor.best))
         self.predicted = (sweeps, newton)
         return sweeps > self.MARGIN * newton
-
-    def newton_passes(self, error: float) -> float:
-        """Newton's method from an error to any tolerance, in units of a pass."""
-        steps = 4 + 3 * max(math.log10(error / LEVEL_ERROR), 0.0)
-        return steps * self.step_passes()
 
 
 def _rounded(passes: float) -> str:

@@ -38,12 +38,14 @@ class SemiDualHessian:
     weights : (n,), (m,) arrays
         What a shift is counted in.
     backend : Backend
+    core : int
+        Entries per point that the preconditioner factorises.
     """
 
-    def __init__(self, pattern, product, rows, columns, weights, backend):
+    def __init__(self, pattern, product, rows, columns, weights, backend, core: int):
         self.weights = weights
         self.product = _Held(pattern) if product is None else product
-        self.inverse = backend.bipartite_solver(pattern, *weights)
+        self.inverse = backend.bipartite_solver(pattern, *weights, core)
         # Points without weight have no entries: any positive diagonal keeps them where they are.
         self.rows = np.where(rows > 0, rows, 1.0)
         self.columns = np.where(columns > 0, columns, 1.0)
@@ -88,6 +90,8 @@ class SemiDualHessian:
 
 class _Held:
     """Products with a sparse matrix in memory."""
+
+    passes = 0
 
     def __init__(self, matrix):
         self.matrix = matrix

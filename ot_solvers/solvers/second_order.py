@@ -15,7 +15,7 @@ import numpy as np
 from ..coupling import GibbsPlan
 from ..status import Status
 from .base import Control
-from .curvature import semi_dual_hessian
+from .curvature import product_seconds, semi_dual_hessian
 from .passes import SinkhornPasses
 
 __all__ = ["SecondOrderPasses"]
@@ -28,6 +28,9 @@ class SecondOrderPasses(SinkhornPasses):
     RADIUS, SMALLEST, LARGEST = 5.0, 0.1, 1e6
     #: Shifts tried per step, trial points of a line search, conjugate gradient steps.
     SHIFTS, TRIALS, CG_STEPS = 10, 6, 100
+    #: Entries per point that the preconditioner factorises: at least, at most; and the numbers of conjugate
+    #: gradient steps below which it should have fewer, beyond which more.
+    CORES, CG_RANGE = (8, 64), (8, 24)
     #: Time of a step's linear algebra: for each point, and for itself (measured).
     POINT_SECONDS, STEP_SECONDS = 1.2e-6, 4e-4
     #: Relative residual of conjugate gradients, at most.
@@ -37,6 +40,8 @@ class SecondOrderPasses(SinkhornPasses):
         super().__init__(problem, backend, control, max_iter, kernel)
         self.radius = self.RADIUS
         self.shift = 0.0
+        #: Entries per point that the preconditioner factorises.
+        self.core = self.CORES[0]
         self.newton_steps = 0
         #: The eps of the last Newton step.
         self.stepped_at = math.nan
@@ -44,13 +49,22 @@ class SecondOrderPasses(SinkhornPasses):
         self.cg_steps = 0
         self.factorisations = 0
 
-    def step_passes(self) -> float:
-        """Time of a Newton step in units of a pass: a sweep, a pattern, a trial, and the linear algebra."""
+    def step_passes(self, at: tuple[np.ndarray, np.ndarray, float] | None = None) -> float:
+        """Time of a Newton step in units of a pass: a sweep, a pattern, a trial, and the linear algebra.
+
+        Parameters
+        ----------
+        at : (f, g, error) or None
+            Potentials, for an estimate that looks at their plan; None: at least so many.
+        """
         geometry = self.problem.geometry
         n, m = geometry.shape
         other = (
             self.backend.pass_seconds(geometry, entries=True) + self.POINT_SECONDS * (n + m) + self.STEP_SECONDS
         )
+        if at is not None:
+            f, g, error = at
+            other += product_seconds(self.plan(f, g, self.problem.eps), error, self.backend)
         return 2 + other / self.backend.pass_seconds(geometry)
 
     def diagnostics(self) -> dict[str, float]:
@@ -111,6 +125,7 @@ class SecondOrderPasses(SinkhornPasses):
         r[self.cut_b] = 0.0
         hessian = self.hessian(g, eps, error)
         step = self.bounded(hessian, r, error)
+        self.monitor.iteration += hessian.product.passes
         if step is None:
             return False, g, error, None
         self.newton_steps += 1
@@ -140,15 +155,20 @@ class SecondOrderPasses(SinkhornPasses):
     def hessian(self, g, eps: float, error: float):
         """The Hessian at the point just visited."""
         problem = self.problem
-        plan = GibbsPlan(problem.geometry, self.f, g, problem.a, problem.b, eps, problem.log_mass)
+        plan = self.plan(self.f, g, eps)
         rows = problem.penalty_a.asked(problem.a, self.f)
         rows = rows + eps * problem.penalty_a.curvature(problem.a, self.f)
         columns = self.masses + eps * problem.penalty_b.curvature(problem.b, g)
         # A column that has lost its mass must still weigh something.
         columns = np.maximum(columns, 1e-12 * problem.b)
-        found, passes = semi_dual_hessian(plan, rows, columns, error, self.backend)
+        found, passes = semi_dual_hessian(plan, rows, columns, error, self.backend, self.core)
         self.monitor.iteration += passes
         return found
+
+    def plan(self, f, g, eps: float) -> GibbsPlan:
+        """The plan of some potentials."""
+        problem = self.problem
+        return GibbsPlan(problem.geometry, f, g, problem.a, problem.b, eps, problem.log_mass)
 
     def bounded(self, hessian, r, error: float):
         """The Newton step, shifted until it is no longer than the trust radius; None if there is none."""
@@ -159,6 +179,10 @@ class SecondOrderPasses(SinkhornPasses):
             direction = hessian.solve(r, self.shift, tol, self.CG_STEPS)
             self.cg_steps += direction.cg_steps
             self.factorisations += 1
+            if direction.cg_steps > self.CG_RANGE[1]:
+                self.core = min(2 * self.core, self.CORES[1])
+            elif direction.cg_steps < self.CG_RANGE[0]:
+                self.core = max(self.core // 2, self.CORES[0])
             step = direction.step
             rise = float(r @ step)
             if not (np.isfinite(step).all() and rise > 0):

@@ -291,8 +291,8 @@ class NumbaBackend(Backend):
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return indptr, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
 
-    def bipartite_solver(self, P, a, b):
-        return BipartiteElimination(P, a, b)
+    def bipartite_solver(self, P, a, b, core):
+        return BipartiteElimination(P, a, b, core)
 
     def sparsify(self, plan, dropped):
         if isinstance(plan.geometry, SparseGeometry):
