@@ -104,11 +104,11 @@ class _Run(NewtonRun):
 
     def why_sweeps(self, status: Status) -> str:
         passes = len(self.monitor.history) - self.arrived
-        reason = f"{passes} accelerated sweeps at the eps asked for, "
-        converged = status is Status.CONVERGED
-        reason += (
-            "less work than Newton's method" if converged else "too few to tell that Newton's method is cheaper"
-        )
+        reason = f"accelerated sweeps took {passes} passes at the eps asked for, "
+        if status is Status.CONVERGED:
+            reason += "less than Newton's method would"
+        else:
+            reason += "too few to tell that Newton's method is cheaper"
         if self.newton_steps:
             reason += f"; on the way there {self.newton_steps} Newton steps were cheaper"
         return reason
