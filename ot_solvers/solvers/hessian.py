@@ -34,7 +34,7 @@ class SemiDualHessian:
         ``product(v) = P v`` and ``product.T(u) = P' u`` of the full plan; None: of the pattern.
     rows, columns : (n,), (m,) arrays >= 0
         R and K of the *full* plan: entries that were dropped count as joined to potential 0, which keeps
-        a pattern that falls apart from being singular and never underestimates the curvature.
+        a pattern that falls apart from being singular. The matrix is at least half the true one.
     weights : (n,), (m,) arrays
         What a shift is counted in.
     backend : Backend

@@ -38,7 +38,7 @@ class Newton(Solver):
 
     References
     ----------
-    [tang:24]_ and [tang2:24]_ sparsify the Hessian; the preconditioner is that of [kyng:16]_ and [gao:23]_.
+    [tang:24]_ and [tang:24b]_ sparsify the Hessian; the preconditioner is that of [kyng:16]_ and [gao:23]_.
     """
 
     annealing: float | None = 0.5
