@@ -12,6 +12,8 @@ from ot_solvers.backends import registry
 from ot_solvers.solvers.hessian import SemiDualHessian
 
 NUMBA, EXACT = registry.get("numba"), registry.get("reference")
+#: Entries per point that are factorised.
+CORE = 8
 
 
 def of(weights):
@@ -103,7 +105,7 @@ def matrix_of(factor, m):
 @pytest.mark.parametrize("share", [1e-2, 1e-8])
 def test_symmetric_and_positive_definite(rng, make, share):
     P, a, b = make(rng)
-    factor = NUMBA.bipartite_solver(P, a, b).factor(*grounded(P, a, b, share))
+    factor = NUMBA.bipartite_solver(P, a, b, CORE).factor(*grounded(P, a, b, share))
     M = matrix_of(factor, b.size)
     # In units in which every column weighs the same.
     M *= np.sqrt(b)[:, None] * np.sqrt(b)
@@ -116,7 +118,7 @@ def test_the_factor_of_scipy_is_exact(rng, make):
     P, a, b = make(rng)
     rows, columns = grounded(P, a, b, 1e-2)
     r = rng.normal(size=b.size) * b
-    x = EXACT.bipartite_solver(P, a, b).factor(rows, columns).solve(r)
+    x = EXACT.bipartite_solver(P, a, b, CORE).factor(rows, columns).solve(r)
     np.testing.assert_allclose(x, np.linalg.solve(schur(P, rows, columns), r), rtol=1e-9, atol=1e-12)
 
 
@@ -130,7 +132,7 @@ def test_exact_on_forests(rng, make, share):
     if make is stars:
         rows = grounded(P, a, b, share)[0]  # one per star
     r = rng.normal(size=b.size) * b
-    x = NUMBA.bipartite_solver(P, a, b).factor(rows, columns).solve(r)
+    x = NUMBA.bipartite_solver(P, a, b, CORE).factor(rows, columns).solve(r)
     left = columns * x - P.T @ ((P @ x) / rows) - r
     assert np.abs(left).sum() <= 1e-13 * (columns @ np.abs(x))
 
@@ -144,7 +146,7 @@ def test_conjugate_gradients_take_few_steps(rng, make, share):
     # What a component gains another one does not lose, as in a plan whose rows are exact.
     _, label = sparse.csgraph.connected_components(P.T @ P)
     r -= (np.bincount(label, r) / np.bincount(label, b))[label] * b
-    found = SemiDualHessian(P, None, rows, columns, (a, b), NUMBA).solve(r, 0.0, 1e-10, 60)
+    found = SemiDualHessian(P, None, rows, columns, (a, b), NUMBA, CORE).solve(r, 0.0, 1e-10, 60)
     if not np.abs(r).sum() > 1e-12 * b.sum():  # a single column
         return
     assert found.residual <= 1e-10
@@ -156,9 +158,9 @@ def test_conjugate_gradients_take_few_steps(rng, make, share):
 @each_pattern
 def test_deterministic_and_small(rng, make):
     P, a, b = make(rng)
-    solver = NUMBA.bipartite_solver(P, a, b)
+    solver = NUMBA.bipartite_solver(P, a, b, CORE)
     rows, columns = grounded(P, a, b, 1e-3)
-    first, again = solver.factor(rows, columns), NUMBA.bipartite_solver(P, a, b).factor(rows, columns)
+    first, again = solver.factor(rows, columns), NUMBA.bipartite_solver(P, a, b, CORE).factor(rows, columns)
     r = rng.normal(size=b.size)
     np.testing.assert_array_equal(first.solve(r), again.solve(r))
     np.testing.assert_array_equal(first.solve(r), first.solve(r))
@@ -166,16 +168,25 @@ def test_deterministic_and_small(rng, make):
     points = a.size + b.size
     core = solver.core[2].size
     assert first.parts[1].size <= 3 * (core + points)
-    assert core <= min(P.nnz, 1.3 * solver.CORE * points)
+    assert core <= min(P.nnz, 1.3 * CORE * points)
 
 
 def test_crowded_patterns_are_thinned(rng):
     P, a, b = crowded(rng)
-    kept = NUMBA.bipartite_solver(P, a, b).core
-    core = sparse.csr_array((kept[2], kept[1], kept[0]), shape=P.shape)
-    assert 0.5 * 8 * (a.size + b.size) < core.nnz < 0.3 * P.nnz
     ratio = P.toarray() / np.minimum(a[:, None], b)
-    assert ratio[core.toarray() == 0].max() <= ratio[core.toarray() > 0].min()
+    r = rng.normal(size=b.size) * b
+    steps = []
+    for core in (4, 8, 32, 1000):
+        kept = NUMBA.bipartite_solver(P, a, b, core).core
+        found = sparse.csr_array((kept[2], kept[1], kept[0]), shape=P.shape)
+        wanted = min(core * (a.size + b.size), P.nnz)
+        assert 0.7 * wanted < found.nnz < 1.3 * wanted
+        if found.nnz < P.nnz:
+            assert ratio[found.toarray() == 0].max() <= ratio[found.toarray() > 0].min()
+        hessian = SemiDualHessian(P, None, *grounded(P, a, b, 1e-3), (a, b), NUMBA, core)
+        steps.append(hessian.solve(r, 0.0, 1e-8, 200).cg_steps)
+    # What more entries are for.
+    assert steps[-1] < steps[1] < steps[0]
 
 
 def test_rows_and_columns_without_entries(rng):
@@ -192,13 +203,13 @@ def test_rows_and_columns_without_entries(rng):
     r = np.zeros(13)
     r[columns] = rng.normal(size=9)
     for backend in (NUMBA, EXACT):
-        x = backend.bipartite_solver(wide, *weights).factor(R, K).solve(r)
-        narrow = backend.bipartite_solver(P, a, b).factor(1.01 * a, 1.01 * b).solve(r[columns])
+        x = backend.bipartite_solver(wide, *weights, CORE).factor(R, K).solve(r)
+        narrow = backend.bipartite_solver(P, a, b, CORE).factor(1.01 * a, 1.01 * b).solve(r[columns])
         assert np.isfinite(x).all()
         assert (np.delete(x, columns) == 0).all()
         if backend is EXACT:
             np.testing.assert_allclose(x[columns], narrow, rtol=1e-12)
-    found = SemiDualHessian(wide, None, R, K, weights, NUMBA).solve(r, 0.0, 1e-10, 60)
+    found = SemiDualHessian(wide, None, R, K, weights, NUMBA, CORE).solve(r, 0.0, 1e-10, 60)
     np.testing.assert_allclose(found.step[columns], narrow, rtol=1e-8)
 
 
@@ -206,7 +217,7 @@ def test_a_pattern_without_entries():
     P = sparse.csr_array((3, 4))
     r = np.array([1.0, -2.0, 0.5, 0.0])
     for backend in (NUMBA, EXACT):
-        x = backend.bipartite_solver(P, np.ones(3), np.ones(4)).factor(np.ones(3), np.full(4, 2.0)).solve(r)
+        x = backend.bipartite_solver(P, np.ones(3), np.ones(4), CORE).factor(np.ones(3), np.full(4, 2.0)).solve(r)
         np.testing.assert_allclose(x, r / 2, rtol=1e-12)
 
 
@@ -218,7 +229,7 @@ def test_without_ground_only_constants_are_lost(rng, make):
     r = rng.normal(size=b.size) * b
     r -= (np.bincount(label, r) / np.bincount(label, b))[label] * b
     for backend in (NUMBA, EXACT):
-        found = SemiDualHessian(P, None, a, b, (a, b), backend).solve(r, 0.0, 1e-10, 60)
+        found = SemiDualHessian(P, None, a, b, (a, b), backend, CORE).solve(r, 0.0, 1e-10, 60)
         assert found.residual <= 1e-10
         left = b * found.step - P.T @ ((P @ found.step) / a) - r
         assert np.abs(left).sum() <= 2e-10 * np.abs(r).sum()
@@ -226,7 +237,7 @@ def test_without_ground_only_constants_are_lost(rng, make):
 
 def test_a_shift_shortens_the_step(rng):
     P, a, b = near_assignment(rng)
-    hessian = SemiDualHessian(P, None, a, b, (a, b), NUMBA)
+    hessian = SemiDualHessian(P, None, a, b, (a, b), NUMBA, CORE)
     r = rng.normal(size=b.size) * b
     r -= r.sum() * b / b.sum()
     S = schur(P, a, b)
