@@ -56,12 +56,12 @@ class _Run(NewtonRun):
     """One solve."""
 
     #: Passes at the target over which the rate of the sweeps is read off.
-    WINDOW = 10
+    WINDOW = 8
     #: Time that sweeps in one kernel call may take on a small problem: less than Newton's method needs.
     SMALL_SECONDS = 1.5e-3
     #: How much cheaper Newton must look: predictions are rough, and a switch throws away what acceleration has
-    #: learnt.
-    MARGIN = 1.3
+    #: learnt. After a warm start the first sweeps flatter: what they remove is not what is slow.
+    MARGIN, WARM_MARGIN = 1.1, 0.6
 
     def outcome(self) -> Outcome:
         problem, eps = self.problem, self.problem.eps
@@ -124,13 +124,15 @@ class _Run(NewtonRun):
         left = math.log(monitor.best / tol)
         sweeps = left / rate if rate > 0 else math.inf
         # Newton's method from here to any tolerance.
-        steps = 4 + 3 * max(math.log10(monitor.best / LEVEL_ERROR), 0.0)
+        digits = math.log10(monitor.best / LEVEL_ERROR)
+        steps = 4 + 3 * max(digits, 0.0) + 0.5 * max(min(digits, 0.0), -2.0)
+        margin = self.MARGIN if self.control.init is None else self.WARM_MARGIN
         newton = steps * self.step_passes()
-        if sweeps > self.MARGIN * newton:
+        if sweeps > margin * newton:
             f, g = self.best()
             newton = steps * self.step_passes((f, g, 0.01 * monitor.best))
         self.predicted = (sweeps, newton)
-        return sweeps > self.MARGIN * newton
+        return sweeps > margin * newton
 
 
 def _rounded(passes: float) -> str:

@@ -26,18 +26,21 @@ PRIMITIVES = frozenset(
     }
 )
 
-#: Range of exponents (base 2) over which one axis may be summed as a plain matrix product: the product
-#: keeps full relative accuracy because its largest factor is 1 and its smallest far above underflow.
-_PRODUCT_RANGE = 500.0
+#: Range of exponents (base 2) over which one axis may be summed as a plain matrix product. The term of the largest
+#: entry is at least 2**-range of the unit; a term that adds to the sum's 53 bits, and each of its two factors, is
+#: then at least 2**-(range + 53): no underflow.
+_PRODUCT_RANGE = 900.0
+#: Pairs below which one more block costs more (hand-over) than it gains.
+_PAIRS_PER_BLOCK = 1 << 17
 
 
 def _views(shape, axis):
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 
-def _by_slices(outer, task):
-    """Run `task(first, last)` over the outer index; one block per slice group, fixed by shape."""
-    count = min(outer, 32)
+def _by_slices(outer, pairs, task):
+    """Run `task(first, last)` over the outer index of so many pairs; one block per slice group, fixed by shape."""
+    count = max(1, min(outer, 32, pairs // _PAIRS_PER_BLOCK))
     cuts = [outer * k // count for k in range(count + 1)]
     run(lambda first, last: task(cuts[first], cuts[last]), count)
 
@@ -54,7 +57,7 @@ def _log_reduce(geometry, field, inv2):
             field = _product_reduce(view, c2)
             continue
         out = np.empty((outer, c.shape[0], inner))
-        _by_slices(outer, lambda lo, hi, v=view, k=c2, o=out: axis_logsum(v, k, lo, hi, o))
+        _by_slices(outer, view.size * c.shape[0], lambda lo, hi, v=view, k=c2, o=out: axis_logsum(v, k, lo, hi, o))
         field = out
     return field.reshape(-1)
 
@@ -89,7 +92,7 @@ def hardmin(geometry, g):
         outer, length, inner = _views(shape, axis)
         view = np.ascontiguousarray(field).reshape(outer, length, inner)
         out = np.empty((outer, c.shape[0], inner))
-        _by_slices(outer, lambda lo, hi, v=view, k=c, o=out: axis_hardmin(v, k, lo, hi, o))
+        _by_slices(outer, view.size * c.shape[0], lambda lo, hi, v=view, k=c, o=out: axis_hardmin(v, k, lo, hi, o))
         field = out
     return field.reshape(-1)
 
@@ -112,6 +115,7 @@ def _weighted_reduce(geometry, field, values, inv2):
         out, out_values = np.empty(view.shape), np.empty(data.shape)
         _by_slices(
             outer,
+            fields * view.size * c.shape[0],
             lambda lo, hi, v=view, d=data, k=c * inv2, o=out, w=out_values: axis_transport(v, d, k, lo, hi, o, w),
         )
         field, values = out, out_values
