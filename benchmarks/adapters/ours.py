@@ -6,6 +6,8 @@ nothing is tuned.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .base import Adapter, Answer, Setting
@@ -69,3 +71,31 @@ class Sample(Dense):
 
     def solve(self, *arrays, **keywords):
         return self.ots.solve_sample(*arrays, **keywords)
+
+
+class Grid(Dense):
+    """``ots.solve_grid`` on densities on one square grid: axes instead of a matrix.
+
+    Options
+    -------
+    cost : str
+        One that is a sum over the axes.
+    """
+
+    def cost_arrays(self):
+        return ()
+
+    def solve(self, a, b, **keywords):
+        return self.ots.solve_grid(
+            a.reshape(self.shape), b.reshape(self.shape), axes=self.axes, cost=self.options["cost"], **keywords
+        )
+
+    def prepare(self):
+        super().prepare()
+        points = self.problem.x
+        self.axes = tuple(np.unique(points[:, k]) for k in range(points.shape[1]))
+        self.shape = tuple(len(axis) for axis in self.axes)
+
+    def answer(self, raw):
+        answer = super().answer(raw)
+        return replace(answer, f=answer.f.ravel(), g=answer.g.ravel())

@@ -35,9 +35,13 @@ PROBLEMS = {
 }
 
 
-def _ours(*methods: str) -> tuple[Contender, ...]:
-    variants = (Contender(f"ours-{m}", "ours:Dense", {"method": m}, versus="ours") for m in methods)
-    return Contender("ours", "ours:Dense"), *variants
+def _ours(*methods: str, grid: str | None = None) -> tuple[Contender, ...]:
+    """Ours by default, and variants: single methods, or the matrix where the default takes the grid itself."""
+    variants = tuple(Contender(f"ours-{m}", "ours:Dense", {"method": m}, versus="ours") for m in methods)
+    if grid is None:
+        return Contender("ours", "ours:Dense"), *variants
+    whole = Contender("ours", "ours:Grid", {"cost": grid}, note="solve_grid: no matrix")
+    return whole, Contender("ours-matrix", "ours:Dense", versus="ours"), *variants
 
 
 def _exact(problem: ProblemSpec, target: float | None) -> tuple[Contender, ...]:
@@ -54,6 +58,7 @@ def _small_eps(
     regot: float | None = None,
     plain: float | None = None,
     exact: float | None = None,
+    grid: str | None = None,
 ) -> Case:
     """ε = 1e-3 max C, all contenders; the targets are ratios ours / peer, to be met against each of a library."""
     title, problem = PROBLEMS[name]
@@ -64,7 +69,7 @@ def _small_eps(
         problem,
         ToAccuracy(tol=TOL, own=own),
         (
-            *_ours("newton", "sinkhorn"),
+            *_ours("newton", "sinkhorn", grid=grid),
             *(
                 Contender(
                     f"regot-{method.replace('_', '-')}",
@@ -101,7 +106,7 @@ SUITE = Suite(
         _small_eps("gaussian-1000", regot=1 / 20, exact=1.0),
         _small_eps("gaussian-3000", regot=1 / 20, exact=1.0),
         _small_eps("densities-w1", regot=1 / 20, plain=1 / 20),
-        _small_eps("densities-w2", regot=1 / 20, plain=1 / 20),
+        _small_eps("densities-w2", regot=1 / 20, plain=1 / 20, grid="sqeuclidean"),
         _small_eps("random-500", regot=1 / 3),
         _small_eps("random-2000", regot=1 / 5),
         # First-order methods need minutes for 1e-8 here.
