@@ -55,7 +55,7 @@ class Solution:
         self.status: Status = outcome.status
         #: Passes over the cost, all eps levels counted.
         self.n_iter: int = outcome.n_iter
-        #: One `Progress` per pass.
+        #: One `Progress` per pass that measured an error; passes that collect entries count in `n_iter` only.
         self.history: list[Progress] = outcome.history
         #: Name of the solver that ran.
         self.method: str = outcome.method

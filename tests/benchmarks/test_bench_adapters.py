@@ -155,3 +155,10 @@ def test_unknown_adapters_are_refused():
     for name in ("nobody:Dense", "pot:Nothing", "pot"):
         with pytest.raises(ValueError, match="no adapter"):
             load_adapter(name)
+
+
+def test_the_grid_adapter_gives_the_potentials_of_the_matrix(tmp_path):
+    problem = ProblemSpec("densities", n=64, m=64, cost="W2", eps=1e-2).build()
+    [(reply, answer)] = solve("ours:Grid", {"cost": "sqeuclidean"}, problem, [Setting(threshold=1e-9)], tmp_path)
+    assert reply["claim"]
+    assert judge_potentials(problem, answer["f"], answer["g"]).marginal_error < 1e-8

@@ -25,10 +25,13 @@ def test_small_eps_has_all_contenders(name):
     assert case.task.own == (1e-6 if name.startswith("images") else 1e-8)
     assert sum(c.adapter == "regot:Entropic" for c in found.values()) == 5
     assert {"ours", "ours-newton", "ours-sinkhorn", "pot-plain", "pot-emd"} <= set(found)
+    # Squared distances on a grid separate: no matrix.
+    separable = case.problem.kind == "densities" and case.problem.cost == "W2"
+    assert found["ours"].adapter == ("ours:Grid" if separable else "ours:Dense")
     uniform = case.problem.kind in ("gaussian", "random-cost")
     assert ("scipy-assignment" in found) == uniform
     assert found["ours-newton"].options == {"method": "newton"}
-    assert not found["ours"].options
+    assert found["ours"].options == ({"cost": "sqeuclidean"} if separable else {})
 
 
 @pytest.mark.parametrize("eps", ["3e-4", "1e-4"])

@@ -1,10 +1,10 @@
-"""Approximate Cholesky factor of a bipartite Laplacian: elimination with sampled cliques, no fill-in.
+"""Approximate Cholesky factor of a bipartite Laplacian: elimination with sampled cliques.
 
 Eliminating a vertex joins its neighbours into a clique. Of each clique only a random tree is kept whose
 expectation is the clique [kyng:16]_, [gao:23]_: every elimination leaves fewer edges than it found, so the
-factor costs what the pattern costs, whatever the pattern. As a preconditioner it takes conjugate gradients
-through near-assignment problems, where a diagonal one needs tens of thousands of steps, in about ten. Exact on
-forests, which is what patterns of nearly extremal plans are.
+factor is a small multiple of the pattern (at most 2.5 measured), whatever the pattern. As a preconditioner it
+takes conjugate gradients through near-assignment problems, where a diagonal one needs tens of thousands of
+steps, in about ten. Exact on forests, which is what patterns of nearly extremal plans are.
 """
 
 from __future__ import annotations
