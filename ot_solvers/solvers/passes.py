@@ -65,6 +65,8 @@ class SinkhornPasses:
         self.g[self.cut_b] = problem.penalty_b.unreachable
         self.reached_a, self.reached_b = problem.a.copy(), problem.b.copy()
         self.reached_a[self.cut_a] = self.reached_b[self.cut_b] = 0.0
+        self.open_a = np.ones(n, dtype=bool)
+        self.open_a[self.cut_a] = False
         #: (eps, g) at which `f` is the row update; None where nobody knows.
         self.made: tuple[float, np.ndarray] | None = None
         self.masses = np.zeros(m)
@@ -198,7 +200,7 @@ class SinkhornPasses:
 
     def noise(self, eps: float) -> float:
         """Marginal error that rounding of the exponents alone makes in the current arithmetic."""
-        return 8 * float(np.finfo(self.precision).eps) * (1 + np.abs(self.f).max() / eps)
+        return 8 * float(np.finfo(self.precision).eps) * (1 + _largest(self.f, self.open_a) / eps)
 
     def absorb(self, eps: float, g) -> None:
         problem, kernel = self.problem, self.kernel
@@ -228,7 +230,7 @@ class SinkhornPasses:
         problem = self.problem
         status, error = self.status, self.monitor.best
         assert status is not None
-        size = np.abs(f).max() + np.abs(g[self.live]).max()
+        size = _largest(f, self.open_a) + _largest(g, self.reached_b > 0)
         noise = 4 * float(np.finfo(np.float64).eps) * size / problem.eps
         # Soft sides let the mass of the plan grow with the product of two huge ones.
         huge = problem.log_mass > 0.4 * math.log(np.finfo(np.float64).max)
@@ -243,6 +245,11 @@ class SinkhornPasses:
         if status is Status.CONVERGED and self.control.tol > self.wanted:
             status = Status.PRECISION_LIMIT
         return status, error
+
+
+def _largest(potential, counted) -> float:
+    """Largest size of the potentials of points that are not cut off."""
+    return float(np.abs(potential[counted]).max()) if counted.any() else 0.0
 
 
 def marginal_error(problem: Problem, f, g, row_mass, column_mass) -> float:
