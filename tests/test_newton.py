@@ -88,7 +88,12 @@ def test_answers_are_those_of_sinkhorn(rng, kind, mode, backend, eps):
     for quantity in ("value", "value_linear", "dual_value"):
         one, other = float(getattr(found, quantity)), float(getattr(expected, quantity))
         check_close(one, other, "float64", "optimum", what=quantity)
-    np.testing.assert_allclose(found.bounds, expected.bounds, atol=1e-7)
+    assert found.bounds[0] == pytest.approx(expected.bounds[0], abs=1e-7)
+    if mode == "balanced" and kind in ("forbidden", "sparse"):
+        # Plans off the forbidden pairs are found by a flow or a programme, which may end in different ones.
+        assert found.bounds[0] <= found.bounds[1] <= found.value_linear + 1e-7
+    else:
+        assert found.bounds[1] == pytest.approx(expected.bounds[1], abs=1e-7)
     np.testing.assert_allclose(found.plan, expected.plan, atol=1e-8)
     np.testing.assert_allclose(found.marginal_a, expected.marginal_a, atol=1e-9)
     assert abs(found.gap) <= 1e-8
@@ -408,10 +413,10 @@ def test_max_iter_is_obeyed(name):
         assert solution.marginal_error == pytest.approx(error, rel=1e-6)
         # The best of what it has seen.
         best = min(p.marginal_error for p in seen if p.reg == 1e-4)
-        assert solution.marginal_error <= best * (1 + 1e-9)
+        assert solution.marginal_error <= best * (1 + 1e-9) + 1e-12  # rows are exact up to rounding
 
 
-@pytest.mark.parametrize("passes", [1, 10, 30, 60])
+@pytest.mark.parametrize("passes", [1, 10, 30, 45])
 def test_callback_stops(passes):
     C, a, b = regime("assignment")
     solution = newton(C, a, b, reg=1e-4, tol=1e-13, callback=lambda p: p.iteration >= passes)
@@ -429,8 +434,17 @@ def test_history_counts_every_pass_and_ends_at_the_target():
     assert levels == sorted(levels, reverse=True) and levels[-1] == 1e-3
     steps = [p.iteration for p in solution.history]
     assert steps == sorted(set(steps)) and steps[-1] <= solution.n_iter
-    # Passes over the entries have no error to show: at most one or so per step.
-    assert solution.n_iter - len(steps) >= solution.diagnostics["newton_steps"]
+    # Entries are kept by the sweep before a step: every pass has an error to show.
+    assert solution.n_iter == len(steps)
+
+
+def test_passes_over_entries_count():
+    # On a grid sweeps separate, and entries take a pass of their own.
+    densities = np.random.default_rng(0).random((2, 8, 8)) + 0.1
+    a, b = densities / densities.sum((1, 2), keepdims=True)
+    solution = ots.solve_grid(a, b, reg=0.3, cost="cityblock", tol=TIGHT, method=ots.Newton(annealing=None))
+    assert solution.diagnostics["newton_steps"] > 0
+    assert solution.n_iter >= len(solution.history) + solution.diagnostics["newton_steps"]
 
 
 def test_a_warm_start_is_used():

@@ -22,12 +22,13 @@ from ..penalties import Penalty
 from . import blockwise
 from .sparse_factor import SparseBipartite
 
-__all__ = ["PRIMITIVES", "Backend", "CostStatistics", "PlanStatistics"]
+__all__ = ["PRIMITIVES", "Backend", "CostStatistics", "PlanStatistics", "SweptEntries"]
 
 #: Names of the primitives, in the order of the documentation.
 PRIMITIVES = (
     "softmin",
     "sweep",
+    "sweep_entries",
     "absorb",
     "hardmin",
     "cost_statistics",
@@ -58,6 +59,15 @@ class PlanStatistics(NamedTuple):
     row_mass: np.ndarray  # (n,) P1
     column_mass: np.ndarray  # (m,) P'1
     row_cost: np.ndarray  # (n,) sum_j P_ij C_ij
+
+
+class SweptEntries(NamedTuple):
+    """A sweep and the entries of the plan it leaves."""
+
+    f: np.ndarray  # (n,) as of `Backend.sweep`
+    column_mass: np.ndarray  # (m,) likewise
+    pattern: tuple | None  # as of `Backend.plan_pattern`
+    passes: int  # reads of the cost
 
 
 class Backend:
@@ -141,6 +151,25 @@ class Backend:
         """
         self._warn("sweep", geometry)
         return blockwise.sweep(self, geometry, f, h, eps, a, penalty)
+
+    def sweep_entries(
+        self, plan: GibbsPlan, f: np.ndarray | None, penalty: Penalty, threshold: float, limit: int
+    ) -> SweptEntries:
+        """`sweep` in float64 and `plan_pattern` of the plan it leaves, in one read where a backend can.
+
+        Parameters
+        ----------
+        plan : GibbsPlan, shape (n, m)
+            Its row potentials are not looked at.
+        f : (n,) array or None
+            Shift of the exponents, as of `sweep`.
+        penalty : Penalty
+            Of the row side.
+        threshold, limit
+            As of `plan_pattern`.
+        """
+        self._warn("sweep_entries", plan.geometry)
+        return SweptEntries(*blockwise.sweep_entries(self, plan, f, penalty, threshold, limit))
 
     def absorb(self, plan: GibbsPlan, precision: str = "float64"):
         """Stored kernel ``K = exp((f + g - C) / eps)`` with a one-read scaling `sweep`, or None.

@@ -6,6 +6,8 @@ Vectors come and go as NumPy float64; a block is computed in the array library o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 #: Entries of one block: 8 MB of float64, a few of which are alive at a time.
@@ -64,6 +66,11 @@ def sweep(backend, geometry, f, h, eps, a, penalty):
         t = _exponents(geometry, start, stop, h, eps)
         column_mass += _host(xp.sum(xp.exp(t + xp.asarray(scale[start:stop])[:, None]), axis=0))
     return new, column_mass
+
+
+def sweep_entries(backend, plan, f, penalty, threshold, limit):
+    new, masses = backend.sweep(plan.geometry, f, plan.h, plan.eps, plan.a, penalty)
+    return new, masses, backend.plan_pattern(replace(plan, f=new), threshold, limit), 2
 
 
 def hardmin(geometry, g):

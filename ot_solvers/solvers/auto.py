@@ -65,7 +65,7 @@ class _Run(NewtonRun):
 
     def outcome(self) -> Outcome:
         problem, eps = self.problem, self.problem.eps
-        levels = levels_of(problem, self.control, 0.5)
+        levels = levels_of(problem, self.control, Newton.annealing)
         g = self.g.copy()
         n, m = problem.geometry.shape
         sweeps = min(1000, int(self.SMALL_SECONDS / (1e-6 + 1.2e-9 * n * m)))

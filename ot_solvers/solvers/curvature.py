@@ -9,7 +9,7 @@ from ..coupling import GibbsPlan
 from ..geometry import DenseGeometry
 from .hessian import SemiDualHessian
 
-__all__ = ["product_seconds", "semi_dual_hessian"]
+__all__ = ["product_seconds", "semi_dual_hessian", "sweep_for_hessian"]
 
 #: Bound of the mass dropped from a row, in units of the marginal error. The sum of what is dropped stays far
 #: below; from 0.03 to 1 the same number of steps (measured), and ever smaller patterns.
@@ -27,14 +27,28 @@ SAMPLE = 16
 HELD_SECONDS, DENSE_SECONDS, LAZY_PASSES = 2e-8, 8e-9, 20
 
 
+def sweep_for_hessian(plan: GibbsPlan, f, penalty, error: float, backend):
+    """A sweep that keeps the entries a Hessian will want; see `Backend.sweep_entries`.
+
+    Parameters
+    ----------
+    error : float
+        Marginal error before the sweep: that after it will be smaller, but not by much.
+    """
+    limit = _limits(plan.geometry)[0]
+    return backend.sweep_entries(plan, f, penalty, _threshold(plan, error), limit)
+
+
 def semi_dual_hessian(
-    plan: GibbsPlan, rows, columns, error: float, backend, core: int
+    plan: GibbsPlan, found, rows, columns, error: float, backend, core: int
 ) -> tuple[SemiDualHessian, int]:
     """The Hessian at a plan, as sparse as the error allows, and the passes over the cost it took.
 
     Parameters
     ----------
     plan : GibbsPlan
+    found : CSR parts or None
+        The plan's pattern, as of `sweep_for_hessian`; None where it has too many entries.
     rows, columns : (n,), (m,) arrays
         Diagonals; see `SemiDualHessian`.
     error : float
@@ -46,8 +60,7 @@ def semi_dual_hessian(
     n, m = plan.geometry.shape
     threshold = _threshold(plan, error)
     sparse_limit, dense_limit = _limits(plan.geometry)
-    found = backend.plan_pattern(plan, threshold, sparse_limit)
-    passes = 1
+    passes = 0
     product: _Dense | _Lazy | None = None
     if found is None:
         product = _Dense(plan, backend) if n * m <= dense_limit else _Lazy(plan, backend)

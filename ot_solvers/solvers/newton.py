@@ -28,8 +28,9 @@ class Newton(Solver):
 
     Parameters
     ----------
-    annealing : float in (0, 1) or None, default 0.5
-        Ratio of neighbouring levels of eps-scaling; None starts at the eps asked for.
+    annealing : float in (0, 1) or None, default 0.3
+        Ratio of neighbouring levels of eps-scaling; None starts at the eps asked for. Longer strides than those
+        of `Sinkhorn`, because levels are solved and the next one is predicted.
 
     Raises
     ------
@@ -41,7 +42,7 @@ class Newton(Solver):
     [tang:24]_ and [tang:24b]_ sparsify the Hessian; the preconditioner is that of [kyng:16]_ and [gao:23]_.
     """
 
-    annealing: float | None = 0.5
+    annealing: float | None = 0.3
 
     name: ClassVar[str] = "newton"
     #: Passes over the cost when the caller does not say.

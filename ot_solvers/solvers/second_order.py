@@ -15,7 +15,7 @@ import numpy as np
 from ..coupling import GibbsPlan
 from ..status import Status
 from .base import Control
-from .curvature import product_seconds, semi_dual_hessian
+from .curvature import product_seconds, semi_dual_hessian, sweep_for_hessian
 from .passes import SinkhornPasses
 
 __all__ = ["SecondOrderPasses"]
@@ -104,10 +104,11 @@ class SecondOrderPasses(SinkhornPasses):
             if error <= target or self.monitor.iteration + 4 >= self.monitor.max_iter:
                 break
             g = self.image(g, eps)
-            error, status = self.visit(g, eps, final)
+            error, pattern = self.measure_entries(g, eps, error)
+            status = self.monitor.record(error, eps, *self.pair(g), final=final)
             if status is not None or error <= target:
                 return g, error, status
-            moved, g, error, status = self.step(g, eps, error, final)
+            moved, g, error, status = self.step(g, eps, error, pattern, final)
             if status is not None:
                 return g, error, status
             failures = 0 if moved else failures + 1
@@ -117,13 +118,28 @@ class SecondOrderPasses(SinkhornPasses):
 
     # --- one step -----------------------------------------------------------------------------------------------
 
-    def step(self, g, eps: float, error: float, final: bool):
-        """A Newton step from `g`, the point just visited: (whether it moved, point, error, status)."""
+    def measure_entries(self, g, eps: float, error: float):
+        """`measure`, and the pattern of the plan it leaves; `error` is that of the point before."""
+        problem = self.problem
+        plan = self.plan(self.f, g, eps)
+        start = self.f if self.near(eps, g) else None
+        swept = sweep_for_hessian(plan, start, problem.penalty_a, error, self.backend)
+        self.f, self.masses = swept.f, swept.column_mass
+        self.f[self.cut_a] = problem.penalty_a.unreachable
+        self.made = (eps, g)
+        self.monitor.iteration += swept.passes - 1
+        return self.column_error(g, self.masses), swept.pattern
+
+    def step(self, g, eps: float, error: float, pattern, final: bool):
+        """A Newton step from `g`, the point just visited: (whether it moved, point, error, status).
+
+        `pattern` is that of the plan there.
+        """
         problem = self.problem
         r = problem.penalty_b.asked(problem.b, g) - self.masses
         r[~self.live] = 0.0
         r[self.cut_b] = 0.0
-        hessian = self.hessian(g, eps, error)
+        hessian = self.hessian(g, eps, error, pattern)
         step = self.bounded(hessian, r, error)
         self.monitor.iteration += hessian.product.passes
         if step is None:
@@ -152,7 +168,7 @@ class SecondOrderPasses(SinkhornPasses):
         self.back(kept)
         return False, g, error, status
 
-    def hessian(self, g, eps: float, error: float):
+    def hessian(self, g, eps: float, error: float, pattern):
         """The Hessian at the point just visited."""
         problem = self.problem
         plan = self.plan(self.f, g, eps)
@@ -161,7 +177,7 @@ class SecondOrderPasses(SinkhornPasses):
         columns = self.masses + eps * problem.penalty_b.curvature(problem.b, g)
         # A column that has lost its mass must still weigh something.
         columns = np.maximum(columns, 1e-12 * problem.b)
-        found, passes = semi_dual_hessian(plan, rows, columns, error, self.backend, self.core)
+        found, passes = semi_dual_hessian(plan, pattern, rows, columns, error, self.backend, self.core)
         self.monitor.iteration += passes
         return found
 

@@ -92,6 +92,35 @@ def of_sweep(backend, case, geometry, offset):
     return found
 
 
+def of_sweep_entries(backend, case, geometry, offset):
+    """A sweep, and the pattern of the very plan it leaves."""
+    kept = plan(case, geometry, offset)
+    found = {}
+    for name, penalty in penalties(case).items():
+        if offset and not penalty.hard:
+            continue
+        for shift, f in {"near": case.f + offset, "unknown": None}.items():
+            what = f"{name}, shift {shift}"
+            new = backend.sweep_entries(kept, f, penalty, 1e-3, case.f.size * case.g.size)
+            P = REFERENCE.sweep_entries(
+                plan(case, case.twin, 0.0), case.f, penalty, 0.0, case.f.size * case.g.size
+            )
+            indptr, indices, data = P.pattern
+            exact = sparse.csr_array((data, indices, indptr), shape=geometry.shape).toarray()
+            indptr, indices, data = new.pattern
+            matrix = sparse.csr_array((data, indices, indptr), shape=geometry.shape)
+            assert matrix.has_canonical_format
+            assert new.passes in (1, 2)
+            least = np.minimum(case.a[:, None], case.b)
+            ratio = np.divide(exact, least, out=np.zeros(exact.shape), where=exact > 0)
+            sure = np.abs(ratio - 1e-3) > 4 * tolerance("float64", "mass") * exponents(case) * 1e-3
+            found |= swept((new.f, new.column_mass), "float64", case, offset, what)
+            found[f"{what}, pattern"] = (np.where(sure, matrix.toarray(), 0.0), "mass", relative(exact, case))
+            none = backend.sweep_entries(kept, f, penalty, 1e-3, 0).pattern is None
+            found[f"{what}, given up"] = (none == (matrix.nnz > 0), "cost", 0.0)
+    return found
+
+
 def of_absorb(backend, case, geometry, offset):
     """The first sweep of a stored kernel, at potentials some way from those it was made for."""
     found = {}
@@ -303,6 +332,7 @@ def plain_sweeps(case, g, levels, pair, log_mass, sweeps, passes):
 CALLS = {
     "softmin": of_softmin,
     "sweep": of_sweep,
+    "sweep_entries": of_sweep_entries,
     "absorb": of_absorb,
     "hardmin": of_hardmin,
     "cost_statistics": of_cost_statistics,
@@ -319,7 +349,7 @@ CALLS = {
 
 
 #: Primitives about single entries, which grids take from the cloud of their points: no new code per cost.
-ENTRIES = ("rounded_objective", "plan_rows", "plan_pattern", "sparsify", "top_k")
+ENTRIES = ("sweep_entries", "rounded_objective", "plan_rows", "plan_pattern", "sparsify", "top_k")
 
 
 def applies(primitive, geometry, *_):

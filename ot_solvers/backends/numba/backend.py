@@ -10,7 +10,8 @@ import numpy as np
 from ...coupling import GibbsPlan
 from ...geometry import DenseGeometry, Grid, PointCloud, SparseGeometry
 from ...threads import get_num_threads
-from ..base import Backend, CostStatistics, PlanStatistics
+from .. import blockwise
+from ..base import Backend, CostStatistics, PlanStatistics, SweptEntries
 from . import grid as grid_primitives
 from . import pattern as pattern_kernels
 from . import plan as plan_kernels
@@ -22,6 +23,7 @@ from . import sweep as sweep_kernels
 from .elimination import BipartiteElimination
 from .parallel import block_bounds, run
 from .rows import row_source
+from .sweep_entries import sweep_entries_block as sweep_entries_kernel
 from .vector_math import LN2, LOG2E
 
 __all__ = ["NumbaBackend"]
@@ -46,8 +48,8 @@ _ROW_PRIMITIVES = frozenset(
     }
 )
 _PRIMITIVES = {
-    "dense": _ROW_PRIMITIVES | {"absorb"},
-    "point_cloud": _ROW_PRIMITIVES | {"cost_gradient"},
+    "dense": _ROW_PRIMITIVES | {"absorb", "sweep_entries"},
+    "point_cloud": _ROW_PRIMITIVES | {"cost_gradient", "sweep_entries"},
     "grid": grid_primitives.PRIMITIVES,
     "sparse": sparse_primitives.PRIMITIVES,
 }
@@ -125,6 +127,32 @@ class NumbaBackend(Backend):
             bounds.size - 1,
         )
         return new_f, masses[0] if len(masses) == 1 else masses.sum(0)
+
+    def sweep_entries(self, plan, f, penalty, threshold, limit):
+        geometry = plan.geometry
+        if isinstance(geometry, Grid | SparseGeometry):
+            return SweptEntries(*blockwise.sweep_entries(self, plan, f, penalty, threshold, limit))
+        rows, shift = row_source(geometry, "float64")
+        if rows is None:
+            return super().sweep_entries(plan, f, penalty, threshold, limit)
+        n, m = geometry.shape
+        bounds = block_bounds(n, m)
+        low, high = _SAFE_RANGE["float64"]
+        start = np.full(n, -np.inf) if f is None else (f - shift if shift else f)
+        h2 = plan.h * LOG2E
+        new_f = np.empty(n)
+        masses = np.empty((bounds.size - 1, m))
+        parts: list[Any] = [None] * (bounds.size - 1)
+
+        def work(first, last):
+            for k in range(first, last):
+                parts[k] = sweep_entries_kernel(
+                    rows, start, h2, float(plan.eps), shift, plan.a, plan.b, penalty.kind, penalty.rho, low, high,
+                    threshold, limit, bounds[k], bounds[k + 1], new_f, masses[k],
+                )  # fmt: skip
+
+        run(work, bounds.size - 1)
+        return SweptEntries(new_f, masses.sum(0), _joined(parts, n, limit), 1)
 
     def absorb(self, plan, precision="float64"):
         geometry = plan.geometry
@@ -285,11 +313,7 @@ class NumbaBackend(Backend):
                 )  # fmt: skip
 
         run(find, blocks)
-        counts = np.concatenate([part[0] for part in parts])
-        if counts.size < bounds[-1] or counts.sum() > limit:
-            return None
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        return indptr, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+        return _joined(parts, bounds[-1], limit)
 
     def bipartite_solver(self, P, a, b, core):
         return BipartiteElimination(P, a, b, core)
@@ -355,6 +379,14 @@ class NumbaBackend(Backend):
             errors,
         )  # fmt: skip
         return f + shift, g, errors[:iterations]
+
+
+def _joined(parts, n, limit):
+    """CSR parts from those of blocks; None if a block has given up, or there are more than `limit` entries."""
+    counts, indices, data = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    if counts.size < n or counts.sum() > limit:
+        return None
+    return np.concatenate([[0], np.cumsum(counts)]), indices, data
 
 
 class StoredKernel:
@@ -435,8 +467,6 @@ def _grid_cloud(grid):
 
 
 def _generic_softmin(backend, geometry, h, eps):
-    from .. import blockwise
-
     backend._warn("softmin", geometry)
     return blockwise.softmin(geometry, h, eps)
 

@@ -14,6 +14,7 @@ PRIMITIVES = frozenset(
     {
         "softmin",
         "sweep",
+        "sweep_entries",
         "hardmin",
         "cost_statistics",
         "transport",
