@@ -111,6 +111,7 @@ def of_sweep_entries(backend, case, geometry, offset):
             matrix = sparse.csr_array((data, indices, indptr), shape=geometry.shape)
             assert matrix.has_canonical_format
             assert new.passes in (1, 2)
+            assert (matrix.data > 1e-290 * exact.max()).all()  # nothing, not next to nothing
             least = np.minimum(case.a[:, None], case.b)
             ratio = np.divide(exact, least, out=np.zeros(exact.shape), where=exact > 0)
             sure = np.abs(ratio - 1e-3) > 4 * tolerance("float64", "mass") * exponents(case) * 1e-3

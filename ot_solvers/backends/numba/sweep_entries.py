@@ -18,6 +18,8 @@ def sweep_entries_block(
 
     Kept are ``P_ij > threshold * min(a_i, b_j)``; beyond `limit` there are no entries, but the sweep goes on.
     """
+    # `exp2_clamped` leaves 2**-1022 where there is nothing, at columns without weight too.
+    nothing = 1e-300
     n, m = shape(rows)
     tile = tile_size(rows)
     costs = cost_buffer(rows, h2)
@@ -41,6 +43,7 @@ def sweep_entries_block(
         if not weight > 0.0:
             continue
         before = used
+        least = nothing * weight
         for start in range(0, m, tile):
             stop = min(m, start + tile)
             p = row[start:stop]
@@ -50,7 +53,7 @@ def sweep_entries_block(
             for j in range(stop - start):
                 p[j] *= weight
                 columns[j] += p[j]
-                hits += 1 if p[j] > threshold * min(a[i], partners[j]) else 0
+                hits += 1 if p[j] > max(threshold * min(a[i], partners[j]), least) else 0
             if hits == 0 or full:
                 continue
             if used + hits > limit:
@@ -60,7 +63,7 @@ def sweep_entries_block(
                 indices = grown(indices, used, used + hits)
                 data = grown(data, used, used + hits)
             for j in range(stop - start):
-                if p[j] > threshold * min(a[i], partners[j]):
+                if p[j] > max(threshold * min(a[i], partners[j]), least):
                     indices[used] = start + j
                     data[used] = p[j]
                     used += 1
