@@ -354,6 +354,8 @@ for thread in threads:
 @posix
 def test_an_interrupt_leaves_everything_usable():
     process = script("""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
 expected = answer()
 
 def tell(progress):
