@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .api import solve, solve_sample
 from .problem import Entropic
 from .result import Solution
@@ -55,7 +57,7 @@ def solve_path(*data: Any, regs: Iterable[float], **keywords: Any) -> list[Solut
         raise ValueError("regs is empty; expected at least one regularisation")
     if "reg" in keywords:
         raise TypeError("solve_path takes regs=[...], not reg")
-    points = len(data) >= 2 and getattr(data[1], "ndim", _depth(data[1])) == 2
+    points = len(data) >= 2 and np.ndim(data[1]) == 2
     entry: Any = solve_sample if points else solve
     if not points and "cost" in keywords:
         raise TypeError("cost= belongs to points: solve_path(x, y, regs=..., cost=...)")
@@ -74,11 +76,3 @@ def _size(reg: Any) -> float:
         return float(reg)
     except (TypeError, ValueError):
         raise TypeError(f"regs holds {reg!r}; expected positive numbers or ots.Entropic values") from None
-
-
-def _depth(values: Any) -> int:
-    """Dimensions of nested lists."""
-    depth = 0
-    while isinstance(values, (list, tuple)) and values:
-        depth, values = depth + 1, values[0]
-    return depth

@@ -502,3 +502,32 @@ def test_total_variation_is_not_smooth(matrix, rho):
 def test_options_are_checked(annealing):
     with pytest.raises(ValueError, match=r"annealing=.* must be between 0 and 1, or None"):
         ots.Newton(annealing=annealing)
+
+
+@pytest.mark.parametrize("product", ["held", "dense", "lazy"])
+def test_plans_too_dense_to_hold(monkeypatch, rng, product):
+    """The Hessian on all of the plan, from memory or by passes over the cost, gives the same answer."""
+    from ot_solvers.solvers import curvature
+
+    used = []
+    for name in ("_Dense", "_Lazy"):
+        kind = getattr(curvature, name)
+
+        def made(*given, kind=kind):
+            used.append(kind.__name__)
+            return kind(*given)
+
+        monkeypatch.setattr(curvature, name, made)
+    x, y = rng.normal(size=(70, 3)), 0.5 + rng.normal(size=(60, 3))
+    expected = ots.solve_sample(x, y, reg=0.05, tol=TIGHT, method="sinkhorn")
+    if product != "held":
+        monkeypatch.setattr(curvature, "_limits", lambda _: (400, 4200 if product == "dense" else 0))
+    solution = ots.solve_sample(x, y, reg=0.05, tol=TIGHT, method="newton")
+    assert set(used) == {"held": set(), "dense": {"_Dense"}, "lazy": {"_Lazy"}}[product]
+    assert solution.converged
+    assert solution.value == pytest.approx(expected.value, abs=1e-9)
+    np.testing.assert_allclose(solution.plan, expected.plan, atol=1e-8)
+    if (
+        product == "lazy"
+    ):  # products are passes, two for each step of conjugate gradients; the first steps hold theirs
+        assert solution.n_iter >= len(solution.history) + solution.diagnostics["cg_steps"]

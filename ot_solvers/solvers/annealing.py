@@ -24,7 +24,7 @@ PATIENCE = 4
 NEWTON_BELOW = 1e-2
 
 
-def anneal(passes: SecondOrderPasses, g, levels, newton: bool = True):
+def anneal(passes: SecondOrderPasses, g, levels):
     """Follow the levels down to the last but one; the last pass of ``max_iter`` is left for the target.
 
     Parameters
@@ -32,8 +32,6 @@ def anneal(passes: SecondOrderPasses, g, levels, newton: bool = True):
     passes : SecondOrderPasses
     g : (m,) array
     levels : (L,) decreasing eps, the last one the target
-    newton : bool
-        Whether Newton steps are allowed.
 
     Returns
     -------
@@ -48,7 +46,7 @@ def anneal(passes: SecondOrderPasses, g, levels, newton: bool = True):
         trail.append((passes.control.init_eps, g))
     for eps in map(float, levels[:-1]):
         g = predicted(trail, eps, g, passes)
-        g, status = level(passes, g, eps, newton and eps < NEWTON_BELOW * spread)
+        g, status = level(passes, g, eps, eps < NEWTON_BELOW * spread)
         if status is not None or passes.monitor.iteration + 1 >= passes.monitor.max_iter:
             return g, status
         trail.append((eps, g))
@@ -65,7 +63,7 @@ def predicted(trail, eps: float, g, passes):
 
 
 def level(passes, g, eps: float, newton: bool):
-    """Sweeps while they get on, then Newton steps, until the error is under `LEVEL_ERROR`: (g, status)."""
+    """Sweeps while they get on, then Newton steps if allowed, to an error of `LEVEL_ERROR`: (g, status)."""
     monitor = passes.monitor
     error = math.inf
     for k in range(MOST):

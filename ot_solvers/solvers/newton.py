@@ -22,9 +22,9 @@ class Newton(Solver):
     """Newton's method on the semi-dual, with Sinkhorn sweeps in between.
 
     Every step solves the linearised marginal equations by conjugate gradients on the entries of the plan
-    that matter at the current error, preconditioned by a Cholesky factor without fill-in, inside a trust
-    region of a few eps. Converges in 50 to 200 passes over the cost where sweeps take thousands; memory grows
-    with the entries that matter. Arithmetic is float64 also for float32 costs.
+    that matter at the current error, preconditioned by an approximate Cholesky factor, inside a trust
+    region of a few eps. Converges in tens to a few hundred passes over the cost where sweeps take thousands;
+    memory grows with the entries that matter. Arithmetic is float64 also for float32 costs.
 
     Parameters
     ----------
