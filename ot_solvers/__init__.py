@@ -18,7 +18,7 @@ from .errors import (
 from .path import solve_path
 from .problem import Entropic
 from .result import Solution
-from .solvers import SNS, Newton, Sinkhorn
+from .solvers import SNS, Crossover, Newton, Simplex, Sinkhorn, Sorting
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
 
@@ -26,14 +26,17 @@ __all__ = [
     "SNS",
     "ConvergenceError",
     "ConvergenceWarning",
+    "Crossover",
     "DivergenceResult",
     "Entropic",
     "InfeasibleError",
     "Newton",
     "PerformanceWarning",
     "Progress",
+    "Simplex",
     "Sinkhorn",
     "Solution",
+    "Sorting",
     "Status",
     "UnsupportedError",
     "__version__",

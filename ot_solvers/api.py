@@ -18,11 +18,11 @@ import numpy as np
 
 from . import validation as check
 from .backends import registry
-from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError
+from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError, UnsupportedError
 from .geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
 from .namespaces import Library, library_name, resolve
 from .penalties import make_penalty
-from .problem import Problem, UnequalMasses, absolute_eps, entropic, normalise_masses
+from .problem import Problem, UnequalMasses, absolute_eps, normalise_masses, regulariser
 from .result import Solution, internal_potentials
 from .rounding import feasible_marginals
 from .solvers import auto
@@ -32,9 +32,8 @@ from .status import Progress, Status
 __all__ = ["solve", "solve_grid", "solve_sample"]
 
 _COMMON = """
-    reg : float or Entropic
-        Entropic regularisation, cost units; never chosen silently. ``None`` and 0 ask for exact transport,
-        which this version does not solve.
+    reg : None, float or Entropic
+        Entropic regularisation, cost units; never chosen silently. ``None`` and 0 ask for exact transport.
     reg_relative_to : {None, "mean", "max"}
         Multiply a float `reg` by that statistic of the cost (unweighted, over finite pairs).
     unbalanced : None, float or (float, float)
@@ -43,11 +42,12 @@ _COMMON = """
         ``rho KL(P1 | a)`` or ``rho |P1 - a|_1`` (not halved).
     method : str or Solver
         ``"auto"`` (sweeps until Newton's method is predicted to be cheaper), ``"sinkhorn"``, ``"newton"``,
-        ``"sns"``, or a solver value such as ``ots.Sinkhorn(relaxation=1.5)``.
+        ``"sns"``; for exact transport ``"crossover"``, ``"simplex"``, ``"sorting"``; or a solver value such as
+        ``ots.Sinkhorn(relaxation=1.5)``.
     backend : {"auto", "numba", "reference"}
     tol : float, optional
         Stop when the marginal error ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)`` is below it; default 1e-6 in
-        float64 and 1e-4 in float32.
+        float64 and 1e-4 in float32. Exact plans have no marginal error to speak of: there it is not looked at.
     max_iter : int, optional
         Passes over the cost; the method chooses by default.
     init : Solution or (f, g), optional
@@ -103,7 +103,7 @@ def solve(
     callback: Callable[[Progress], object] | None = None,
     on_failure: str = "warn",
 ) -> Solution:
-    """Entropic optimal transport for a given cost matrix.
+    """Optimal transport, exact or entropic, for a given cost matrix.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def solve_sample(
     callback: Callable[[Progress], object] | None = None,
     on_failure: str = "warn",
 ) -> Solution:
-    """Entropic optimal transport between two point clouds; never forms the (n, m) cost matrix.
+    """Optimal transport between two point clouds, exact or entropic; never forms the (n, m) cost matrix.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def solve_grid(
     callback: Callable[[Progress], object] | None = None,
     on_failure: str = "warn",
 ) -> Solution:
-    """Entropic optimal transport between two densities on one regular grid.
+    """Optimal transport between two densities on one regular grid, exact or entropic.
 
     Potentials and marginals have the shape of the grid; plans run in C order.
 
@@ -352,7 +352,7 @@ def run_problem(
     """From a checked geometry to a `Solution`: the common part of all entry points."""
     started = time.perf_counter()
     # Words first: a typo must not cost a pass over the data.
-    regulariser = entropic(options.reg, options.reg_relative_to)
+    reg = regulariser(options.reg, options.reg_relative_to)
     method = _read_method(options.method)
     check.choice(options.on_failure, "on_failure", ("warn", "raise", "ignore"))
     engine = registry.get("numba" if options.backend == "auto" else options.backend)
@@ -360,7 +360,7 @@ def run_problem(
     if options.callback is not None and not callable(options.callback):
         raise TypeError(f"callback={options.callback!r} is not callable")
 
-    problem = _build_problem(geometry, a, b, library, options, regulariser, engine, grid_shape)
+    problem = _build_problem(geometry, a, b, library, options, reg, engine, grid_shape)
     n, m = geometry.shape
     shapes = ((n,), (m,)) if grid_shape is None else (grid_shape, grid_shape)
     init = None if options.init is None else internal_potentials(options.init, problem, shapes)
@@ -379,10 +379,14 @@ def run_problem(
     return solution
 
 
-def _build_problem(geometry, a, b, library, options, regulariser, engine, grid_shape) -> Problem:
+def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) -> Problem:
     """Weights and penalties read, masses taken out, eps in cost units."""
     check.choice(options.unbalanced_type, "unbalanced_type", ("kl", "tv"))
     pair = check.unbalanced_pair(options.unbalanced)
+    if reg is None and pair is not None and pair != (math.inf, math.inf):
+        raise UnsupportedError(
+            f"unbalanced={options.unbalanced!r} needs a positive reg: exact transport is balanced"
+        )
     if not math.isfinite(geometry.spread()):
         raise ValueError(f"the costs of {geometry!r} overflow float64: divide the points by a constant")
     n, m = geometry.shape
@@ -400,7 +404,7 @@ def _build_problem(geometry, a, b, library, options, regulariser, engine, grid_s
         raise ValueError(f"{error}{hint}") from None
     penalties = tuple(make_penalty(r, options.unbalanced_type) for r in rho)
     _check_reach(geometry, weights_a, weights_b, penalties)
-    eps = absolute_eps(regulariser, geometry, engine)
+    eps = absolute_eps(reg, geometry, engine)
     return Problem(geometry, weights_a, weights_b, mass, eps, penalties[0], penalties[1], balanced=balanced)
 
 
@@ -425,12 +429,17 @@ def _solve_by_rows(solver: Solver, problem: Problem, engine, control: Control) -
         control = replace(control, init=control.init[::-1])
     outcome = solver.solve(problem.T, engine, control)
     outcome.f, outcome.g = outcome.g, outcome.f
+    if outcome.plan is not None:
+        outcome.plan = outcome.plan.T.tocsr()
     return outcome
 
 
 def _why_infeasible(problem: Problem, outcome: Outcome) -> str:
     """Why no plan exists, where forbidden pairs may be what kept a solve from converging; else nothing."""
-    if outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK):
+    if outcome.status is Status.INFEASIBLE:
+        reason = feasible_marginals(problem)[1] if problem.geometry.forbids else ""
+        return reason or "the forbidden pairs leave no plan with these marginals: allow more of them"
+    if problem.eps == 0 or outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK):
         return ""
     if outcome.status is Status.PRECISION_LIMIT and outcome.error <= 1e-6:
         return ""  # without a plan the potentials run away until rounding ends it, far from the marginals

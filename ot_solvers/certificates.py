@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from .coupling import GibbsPlan
 from .penalties import TV
+from .plans.gibbs import GibbsPlan
 from .problem import Problem
 
 __all__ = ["constant", "dual_value", "gibbs_entropy", "hard_lower_bound", "objective"]

@@ -85,6 +85,10 @@ class Cost:
         """Whether ``c(x, y)`` is a sum over the `d` coordinates (what grids need)."""
         return False
 
+    def monotone(self, d: int) -> bool:
+        """Whether plans that keep the order of points with `d` coordinates are optimal: convex costs on a line."""
+        return False
+
     def spread(self, low: np.ndarray, high: np.ndarray) -> float:
         """Range of the costs between *prepared* points of the box ``[low, high]`` (d,): where eps-scaling starts.
 
@@ -304,6 +308,9 @@ class _Weighted(Cost):
     def pullback(self, x, gradient):
         return gradient if self.weights is None else gradient * self._scale()
 
+    def monotone(self, d):
+        return d == 1
+
 
 @dataclass(frozen=True)
 class SqEuclidean(_Weighted):
@@ -437,6 +444,9 @@ class Dot(Cost):
     def spread(self, low, high):
         products = np.stack([low * low, low * high, high * high])
         return float((products.max(0) - products.min(0)).sum())
+
+    def monotone(self, d):
+        return d == 1
 
     def separate(self, d):
         return True

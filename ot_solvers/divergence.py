@@ -11,9 +11,9 @@ from . import validation as check
 from .api import Options, documented, read_clouds, report, run_problem
 from .backends import registry
 from .certificates import dual_value
-from .coupling import GibbsPlan
 from .geometry import PointCloud
 from .namespaces import Library
+from .plans.gibbs import GibbsPlan
 from .problem import Entropic, absolute_eps, entropic
 from .result import Solution
 from .solvers.base import is_true

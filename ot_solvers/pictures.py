@@ -14,7 +14,7 @@ def plan_image(solution) -> np.ndarray:
     """The plan, summed into at most `_PIXELS` bins a side."""
     n, m = solution.shape
     if n <= _PIXELS and m <= _PIXELS:
-        return solution._problem.mass * solution._backend.plan_rows(solution._plan, 0, n)
+        return solution._problem.mass * solution._plan.rows(0, n)
     rows = (np.arange(n) * min(n, _PIXELS)) // n
     columns = (np.arange(m) * min(m, _PIXELS)) // m
     indicator = np.zeros((m, columns[-1] + 1))

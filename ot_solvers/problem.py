@@ -48,7 +48,7 @@ class Entropic:
 
 @dataclass(frozen=True)
 class Problem:
-    """An entropic transport problem in normalised form.
+    """A transport problem in normalised form.
 
     Attributes
     ----------
@@ -58,7 +58,8 @@ class Problem:
     mass : float > 0
         Balanced: the total mass, so that `a` and `b` sum to 1. Unbalanced: the unit in which both are
         counted (geometric mean of the two totals).
-    eps : float > 0, cost units
+    eps : float >= 0, cost units
+        Of the entropy; 0: exact transport.
     penalty_a, penalty_b : Penalty
     balanced : bool
         Whether the problem is the balanced one, whose objective has no mass terms.
@@ -75,7 +76,7 @@ class Problem:
 
     @property
     def log_mass(self) -> float:
-        """Offset of the exponents; see `ot_solvers.coupling.GibbsPlan`."""
+        """Offset of the exponents; see `ot_solvers.plans.gibbs.GibbsPlan`."""
         return 0.0 if self.balanced else math.log(self.mass)
 
     @cached_property
@@ -135,14 +136,16 @@ def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: floa
     return a / unit, b / unit, unit
 
 
-def absolute_eps(reg: Entropic, geometry: Geometry, backend) -> float:
-    """`reg` in cost units; the statistic of a relative one is computed by the backend.
+def absolute_eps(reg: Entropic | None, geometry: Geometry, backend) -> float:
+    """`reg` in cost units, 0 for None; the statistic of a relative one is computed by the backend.
 
     Raises
     ------
     ValueError
         If the statistic is not positive.
     """
+    if reg is None:
+        return 0.0
     if reg.relative_to is None:
         return reg.eps
     statistics = backend.cost_statistics(geometry)
@@ -155,15 +158,13 @@ def absolute_eps(reg: Entropic, geometry: Geometry, backend) -> float:
     return reg.eps * unit
 
 
-def entropic(reg, relative_to) -> Entropic:
-    """`reg` as the user gave it, as an `Entropic`.
+def regulariser(reg, relative_to) -> Entropic | None:
+    """`reg` as the user gave it, as an `Entropic`; None for exact transport.
 
     Raises
     ------
     TypeError, ValueError
-        For what is neither a positive number nor an `Entropic`.
-    UnsupportedError
-        For ``None`` and 0: exact transport.
+        For what is neither None, nor a number >= 0, nor an `Entropic`.
     """
     if relative_to not in (None, "mean", "max"):
         raise ValueError(f"reg_relative_to={relative_to!r} is unknown; expected None, 'mean' or 'max'")
@@ -171,11 +172,7 @@ def entropic(reg, relative_to) -> Entropic:
         reg = float(host_array(reg, "reg"))
     number = isinstance(reg, (int, float, np.integer, np.floating)) and not isinstance(reg, bool)
     if reg is None or (number and reg == 0):
-        raise UnsupportedError(
-            f"reg={reg!r} asks for exact (unregularised) transport, which this version does not solve; give a "
-            "positive reg in cost units, or a relative one such as reg=0.01, reg_relative_to='mean' (the "
-            "solution's `bounds` then bracket the exact value)"
-        )
+        return None
     if isinstance(reg, Entropic):
         if relative_to is not None and reg.relative_to not in (None, relative_to):
             raise ValueError(
@@ -185,5 +182,22 @@ def entropic(reg, relative_to) -> Entropic:
     if not number:
         raise TypeError(f"reg={reg!r} must be a positive number or ots.Entropic(eps), not {type(reg).__name__}")
     if not (math.isfinite(reg) and reg > 0):
-        raise ValueError(f"reg={reg!r} must be positive and finite")
+        raise ValueError(f"reg={reg!r} must be positive and finite (0 or None: exact transport)")
     return Entropic(float(reg), relative_to)
+
+
+def entropic(reg, relative_to) -> Entropic:
+    """`regulariser` where there is no exact version.
+
+    Raises
+    ------
+    UnsupportedError
+        For None and 0.
+    """
+    found = regulariser(reg, relative_to)
+    if found is None:
+        raise UnsupportedError(
+            f"reg={reg!r} asks for exact transport, but this is defined for a positive reg only; give one in cost "
+            "units, or a relative one such as reg=0.01, reg_relative_to='mean'"
+        )
+    return found

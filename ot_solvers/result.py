@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from . import certificates, rounding
-from .coupling import GibbsPlan
+from . import certificates
 from .geometry import Grid, PointCloud
 from .lazy import cached_property
 from .namespaces import Library, host_array
+from .plans.base import TransportPlan
+from .plans.entropic import EntropicPlan
+from .plans.sparse import SparsePlan
 from .problem import Problem
 from .status import Progress, Status
 from .validation import floating, points
@@ -23,7 +25,7 @@ _PLAN_BLOCK = 1 << 20
 
 
 class Solution:
-    """Result of an entropic transport solve.
+    """Result of a transport solve.
 
     Attributes are computed on first use and cached; nothing of size n m is stored unless `plan` is read.
     Arrays come in the caller's library and dtype. What is computed later reads the caller's costs or points,
@@ -32,7 +34,8 @@ class Solution:
     Notes
     -----
     ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / reg)`` with ``f = potential_a``, ``g = potential_b`` in cost
-    units. Balanced potentials are normalised to ``sum(a f) / sum(a) = sum(b g) / sum(b)``.
+    units; exact plans are stored entry by entry, and these are their Kantorovich potentials. Balanced
+    potentials are normalised to ``sum(a f) / sum(a) = sum(b g) / sum(b)``.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class Solution:
         self._problem = problem
         self._f = outcome.f
         self._g = outcome.g
+        #: Entries of the normalised plan, where they are known one by one.
+        self._matrix = outcome.plan
         self._backend = backend
         self._library = library
         self._shapes = shapes or ((outcome.f.size,), (outcome.g.size,))
@@ -70,7 +75,7 @@ class Solution:
 
     @property
     def reg(self) -> float:
-        """Entropic regularisation in cost units, after `relative_to`."""
+        """Entropic regularisation in cost units, after `relative_to`; 0 for exact transport."""
         return self._problem.eps
 
     @property
@@ -120,13 +125,14 @@ class Solution:
     # --- values and certificates ------------------------------------------------------------------------------
 
     @cached_property
-    def _plan(self) -> GibbsPlan:
-        p = self._problem
-        return GibbsPlan(p.geometry, self._f, self._g, p.a, p.b, p.eps, p.log_mass)
+    def _plan(self) -> TransportPlan:
+        if self._matrix is not None:
+            return SparsePlan(self._problem, self._matrix, self._f, self._g, self._backend)
+        return EntropicPlan(self._problem, self._f, self._g, self._backend, self.converged)
 
     @cached_property
     def _statistics(self):
-        return self._backend.plan_statistics(self._plan)
+        return self._plan.statistics
 
     @cached_property
     def _linear(self) -> float:
@@ -134,12 +140,7 @@ class Solution:
 
     @cached_property
     def _value(self) -> float:
-        found = self._statistics
-        entropy = certificates.gibbs_entropy(self._plan, found)
-        found_value = certificates.objective(
-            self._problem, self._linear, entropy, found.row_mass, found.column_mass
-        )
-        return found_value + certificates.constant(self._problem)
+        return self._plan.value() + certificates.constant(self._problem)
 
     @cached_property
     def _dual(self) -> float:
@@ -149,7 +150,7 @@ class Solution:
 
     @cached_property
     def _feasible(self) -> tuple[float, float]:
-        return rounding.feasible_objective(self._problem, self._plan, self._statistics, self._backend)
+        return self._plan.feasible()
 
     @cached_property
     def value(self) -> Any:
@@ -225,7 +226,7 @@ class Solution:
         step = max(1, _PLAN_BLOCK // m)
         for start in range(0, n, step):
             stop = min(n, start + step)
-            out[start:stop] = self._problem.mass * self._backend.plan_rows(self._plan, start, stop)
+            out[start:stop] = self._problem.mass * self._plan.rows(start, stop)
         return self._library.array(out)
 
     def sparse_plan(self, mass: float = 1 - 1e-6) -> Any:
@@ -244,7 +245,7 @@ class Solution:
 
         if not (isinstance(mass, (int, float)) and 0 < mass <= 1):
             raise ValueError(f"mass={mass!r} must be in (0, 1]: the share of each row to keep")
-        indptr, indices, data = self._backend.sparsify(self._plan, 1.0 - mass)
+        indptr, indices, data = self._plan.entries(1.0 - mass)
         data = (self._problem.mass * data).astype(self._library.dtype, copy=False)
         return sparse.csr_array((data, indices, indptr), shape=self.shape)
 
@@ -262,10 +263,9 @@ class Solution:
             dtype=np.float64,
         )
 
-    def _product(self, plan: GibbsPlan, v: np.ndarray) -> np.ndarray:
+    def _product(self, plan: TransportPlan, v: np.ndarray) -> np.ndarray:
         v = np.asarray(v, dtype=np.float64)
-        columns = v[:, None] if v.ndim == 1 else v
-        out = self._problem.mass * self._backend.transport(plan, columns)
+        out = self._problem.mass * plan.product(v[:, None] if v.ndim == 1 else v)
         return out[:, 0] if v.ndim == 1 else out
 
     def apply(self, v: Any) -> Any:
@@ -288,11 +288,7 @@ class Solution:
         (n,) or (n, k) array
             Also where a weight is zero: the conditional law is known from the potentials.
         """
-        return self._library.array(
-            self._conditional(
-                self._plan, self._operand(v, "v", self.shape[1]), self.converged and self._problem.penalty_a.hard
-            )
-        )
+        return self._library.array(self._conditional(self._plan, self._operand(v, "v", self.shape[1])))
 
     def push(self, v: Any) -> Any:
         """Conditional mean of v over the sources of each target: ``sum_i P_ij v_i / sum_i P_ij``.
@@ -305,29 +301,10 @@ class Solution:
         -------
         (m,) or (m, k) array
         """
-        return self._library.array(
-            self._conditional(
-                self._plan.T, self._operand(v, "v", self.shape[0]), self.converged and self._problem.penalty_b.hard
-            )
-        )
+        return self._library.array(self._conditional(self._plan.T, self._operand(v, "v", self.shape[0])))
 
-    def _conditional(self, plan: GibbsPlan, v: np.ndarray, normalised: bool) -> np.ndarray:
-        """Rows of the plan, each normalised, times v: weights and potentials of the rows cancel.
-
-        Row potentials only keep exponents in range. `normalised` says that those of the plan do so already:
-        they are soft minima, as at the fixed point of a hard side.
-        """
-        f = plan.f
-        if not normalised:
-            s = self._backend.softmin(plan.geometry, plan.h, plan.eps)
-            f = np.where(np.isfinite(s), s, 0.0)
-        ones = np.ones(plan.f.size)
-        rows = GibbsPlan(plan.geometry, f, plan.g, ones, plan.b, plan.eps, plan.log_mass)
-        columns = v[:, None] if v.ndim == 1 else v
-        both = self._backend.transport(rows, np.column_stack([columns, np.ones(len(columns))]))
-        # A point all of whose pairs are forbidden has no conditional law: NaN.
-        with np.errstate(invalid="ignore"):
-            out = both[:, :-1] / both[:, -1:]
+    def _conditional(self, plan: TransportPlan, v: np.ndarray) -> np.ndarray:
+        out = plan.conditional(v[:, None] if v.ndim == 1 else v)
         return out[:, 0] if v.ndim == 1 else out
 
     def _operand(self, v: Any, argument: str, size: int) -> np.ndarray:
@@ -382,22 +359,17 @@ class Solution:
         known, targets = self._points("b" if inverse else "a"), self._points("a" if inverse else "b")
         if new.shape[1] != targets.shape[1]:
             raise ValueError(f"{argument} has {new.shape[1]} coordinates; the samples have {known.shape[1]}")
-        plan = self._plan.T if inverse else self._plan
-        assert isinstance(plan.geometry, PointCloud | Grid)  # it has points
-        cost = plan.geometry.cost
+        geometry = self.geometry
+        assert isinstance(geometry, PointCloud | Grid)  # it has points
+        cost = geometry.cost.swapped() if inverse else geometry.cost
         cost.check(new, argument)
         cloud = PointCloud(new.astype(targets.dtype, copy=False), np.asarray(targets), cost)
-        size = len(new)
-        moved = GibbsPlan(cloud, np.zeros(size), plan.g, np.ones(size), plan.b, plan.eps, plan.log_mass)
-        return self._library.array(
-            self._conditional(moved, np.asarray(targets, dtype=np.float64), normalised=False)
-        )
+        plan = self._plan.T if inverse else self._plan
+        return self._library.array(plan.extrapolated(cloud, np.asarray(targets, dtype=np.float64)))
 
     def match(self, inverse: bool = False) -> Any:
         """(n,) index of the most likely target of each source; (m,) of each target when `inverse`."""
-        plan = self._plan.T if inverse else self._plan
-        indices, _ = self._backend.top_k(plan.geometry, plan.h, plan.eps, 1)
-        return self._library.array(indices[:, 0])
+        return self._library.array((self._plan.T if inverse else self._plan).largest())
 
     def sample(self, n: int, seed=None) -> tuple[Any, Any]:
         """Draw pairs from the plan, with replacement.
@@ -429,7 +401,7 @@ class Solution:
             stop = min(self.shape[0], start + step)
             end = at + int(np.searchsorted(rows[order[at:]], stop))
             # Only the span of rows that were drawn: sparse draws from a large plan stay cheap.
-            block = np.cumsum(self._backend.plan_rows(self._plan, start, int(rows[order[end - 1]]) + 1), axis=1)
+            block = np.cumsum(self._plan.rows(start, int(rows[order[end - 1]]) + 1), axis=1)
             drawn, first = np.unique(rows[order[at:end]], return_index=True)
             for row, picks in zip(drawn, np.split(order[at:end], first[1:])):
                 line = block[row - start]
@@ -464,6 +436,7 @@ class Solution:
             _problem=self._problem.T,
             _f=self._g,
             _g=self._f,
+            _matrix=None if self._matrix is None else self._matrix.T.tocsr(),
             _shapes=self._shapes[::-1],
         )
         return other
@@ -476,12 +449,14 @@ class Solution:
 
     def __repr__(self) -> str:
         n, m = self.shape
+        kind = "entropic" if self.reg else "exact"
+        parts = f"   (reg = {self.reg:.6g}, <P, C> = {self._problem.mass * self._linear:.10g})"
+        ended = self.status.value if self.reg or not self.converged else "no pair can improve the plan"
         lines = [
-            f"Solution of a {n} x {m} {'' if self._problem.balanced else 'un'}balanced entropic transport problem",
-            f"  value           {float(self):.10g}   (reg = {self.reg:.6g}, <P, C> = "
-            f"{self._problem.mass * self._linear:.10g})",
+            f"Solution of a {n} x {m} {'' if self._problem.balanced else 'un'}balanced {kind} transport problem",
+            f"  value           {float(self):.10g}{parts if self.reg else ''}",
             f"  marginal error  {self.marginal_error:.3g}",
-            f"  status          {self.status.name}: {self.status.value}",
+            f"  status          {self.status.name}: {ended}",
             f"  method          {self.method} on {self.backend}, {self.n_iter} passes, {self.seconds:.3g} s",
         ]
         if self.method_reason:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .certificates import gibbs_entropy, objective
-from .coupling import GibbsPlan
 from .geometry import SparseGeometry
+from .plans.gibbs import GibbsPlan
 from .problem import Problem
 
 __all__ = ["feasible_marginals", "feasible_objective"]
@@ -104,7 +104,7 @@ def rerouted(plan: GibbsPlan, x, y, u, v, backend) -> tuple[float, float] | None
     n, m = plan.geometry.shape
     support = _support(plan, backend)
     rows, columns = support.row, support.col
-    C = _costs(plan.geometry, rows, columns)
+    C = backend.pair_costs(plan.geometry, rows, columns)
     entries = support.data * x[rows] * y[columns]
     added = np.zeros(entries.size)
     u, v = u.copy(), v.copy()
@@ -158,20 +158,6 @@ def _support(plan: GibbsPlan, backend):
     indptr, indices, data = backend.sparsify(plan.T, SUPPORT_DROPPED)
     by_columns = sparse.csr_array((data, indices, indptr), shape=(m, n)).T.tocsr()
     return by_rows.maximum(by_columns).tocoo()
-
-
-def _costs(geometry, rows, columns) -> np.ndarray:
-    """Costs of single pairs, read in blocks of rows; `rows` increase."""
-    order = np.argsort(rows, kind="stable")
-    out = np.empty(rows.size)
-    n, m = geometry.shape
-    step = max(1, (1 << 20) // m)
-    for start in range(0, n, step):
-        stop = min(n, start + step)
-        part = order[np.searchsorted(rows[order], start) : np.searchsorted(rows[order], stop)]
-        if part.size:
-            out[part] = np.asarray(geometry.block(start, stop))[rows[part] - start, columns[part]]
-    return out
 
 
 def _entropy(q, a, b):

@@ -66,18 +66,42 @@ def test_the_good_input_is_good():
         ([0.1], TypeError, "reg=[0.1] must be a positive number"),
         (0.1j, TypeError, "reg=0.1j must be a positive number"),
         (np.array([0.1, 0.2]), TypeError, "must be a positive number"),
-        # Exact transport comes later; until then the message says so and what to do instead.
-        (None, ots.UnsupportedError, "reg=None asks for exact (unregularised) transport...give a positive reg"),
-        (0, ots.UnsupportedError, "reg=0 asks for exact"),
-        (0.0, ots.UnsupportedError, "reg=0.0 asks for exact"),
-        (-0.0, ots.UnsupportedError, "asks for exact"),
-        (np.float32(0), ots.UnsupportedError, "asks for exact"),
-        (np.int64(0), ots.UnsupportedError, "asks for exact"),
     ],
 )
 def test_reg(entry, reg, error, message):
     with refused(error, message):
         entry(reg=reg)
+
+
+@pytest.mark.parametrize("reg", [None, 0, -0.0, np.int64(0)])
+def test_divergences_are_entropic(reg):
+    with refused(ots.UnsupportedError, f"reg={reg!r} asks for exact transport...give one in cost units"):
+        divergence(reg=reg)
+
+
+@pytest.mark.parametrize("entry", [solve, solve_sample, solve_grid])
+def test_exact_transport_is_balanced_and_has_methods_of_its_own(entry):
+    with refused(ots.UnsupportedError, "unbalanced=2.0 needs a positive reg: exact transport is balanced"):
+        entry(reg=None, unbalanced=2.0)
+    for method in ("sinkhorn", ots.Newton(), "sns"):
+        with refused(ots.UnsupportedError, "is for a positive reg; method='auto' chooses what fits"):
+            entry(reg=0, method=method)
+    for method in ("crossover", ots.Simplex(), "sorting"):
+        with refused(ots.UnsupportedError, "is for reg=None (exact transport)"):
+            entry(reg=1.0, method=method)
+
+
+def test_options_of_crossover():
+    for candidates in (0, -1, 2.5, True):
+        with refused(ValueError, f"candidates={candidates!r} must be a positive integer"):
+            ots.Crossover(candidates=candidates)
+
+
+def test_sorting_needs_a_line():
+    with refused(ots.UnsupportedError, "method='sorting' needs points with one coordinate"):
+        solve(reg=None, method="sorting")
+    with refused(ots.UnsupportedError, "convex in their difference"):
+        ots.solve_sample(np.ones((3, 1)), np.ones((4, 1)), cost="cosine", method="sorting")
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -392,9 +416,9 @@ def test_reg_of_a_grid_is_asked_for():
          "unbalanced_type='KL' is unknown; expected one of ['kl', 'tv']; did you mean 'kl'?"),
         ({"unbalanced_type": 3}, ValueError, "unbalanced_type=3 is unknown"),
         ({"method": "sinkorn"}, ValueError,
-         "method='sinkorn' is unknown; expected one of ['auto', 'sinkhorn', 'newton', 'sns']; "
-         "did you mean 'sinkhorn'?"),
-        ({"method": "simplex"}, ValueError, "method='simplex' is unknown"),
+         "method='sinkorn' is unknown; expected one of ['auto', 'sinkhorn', 'newton', 'sns', 'crossover', "
+         "'simplex', 'sorting']; did you mean 'sinkhorn'?"),
+        ({"method": "emd"}, ValueError, "method='emd' is unknown"),
         ({"method": 3}, TypeError, "method=3 must be a name or a solver such as ots.Sinkhorn()"),
         ({"method": ots.Sinkhorn}, TypeError, "must be a name or a solver such as ots.Sinkhorn()"),
         ({"backend": "nunba"}, ValueError, "backend='nunba' is unknown...did you mean 'numba'?"),

@@ -15,8 +15,8 @@ from scipy.spatial.distance import cdist
 import ot_solvers as ots
 from ot_solvers import costs
 from ot_solvers.backends import registry
-from ot_solvers.coupling import GibbsPlan
 from ot_solvers.geometry import PointCloud
+from ot_solvers.plans.gibbs import GibbsPlan
 
 WEIGHTS = (0.5, 2.0, 1.5)
 

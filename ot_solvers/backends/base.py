@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..coupling import GibbsPlan
 from ..errors import PerformanceWarning
 from ..geometry.base import Geometry
 from ..penalties import Penalty
+from ..plans.gibbs import GibbsPlan
 from . import blockwise
 from .sparse_factor import SparseBipartite
 
@@ -39,6 +39,7 @@ PRIMITIVES = (
     "plan_pattern",
     "sparsify",
     "top_k",
+    "pair_costs",
     "cost_gradient",
     "solve_small",
 )
@@ -258,6 +259,46 @@ class Backend:
         """
         return SparseBipartite(P)
 
+    def transport_simplex(self, a, b, rows, columns, costs, order, f, g):
+        """Exact transport on a list of arcs that may grow, its basis kept from call to call.
+
+        Parameters
+        ----------
+        a, b : (n,), (m,) arrays > 0
+            Of equal sums.
+        rows, columns, costs : (k,) arrays
+            Pairs along which mass may go; finite costs.
+        order : (k,) int array
+            The same arcs, most promising first: of these a first basis is made.
+        f, g : (n,), (m,) arrays, cost units
+            Potentials to start from.
+
+        Returns
+        -------
+        object with
+
+        ``add(rows, columns, costs)``
+            More arcs.
+        ``pivot(most) -> bool``
+            At most so many steps; whether the plan is optimal for the arcs so far, at the present price of mass
+            that has no way.
+        ``unmet() -> float``
+            Mass that has found no way.
+        ``insist() -> bool``
+            Raise that price; False where arcs cannot make up for a higher one.
+        ``potentials() -> (f, g)``
+            Of the basis: ``C_ij = f_i + g_j`` where mass goes.
+        ``plan() -> (rows, columns, masses)``
+            At most ``n + m - 1`` entries > 0.
+        ``pivots``
+            Steps so far.
+
+        The default solves linear programmes by SciPy, from nothing in every call.
+        """
+        from .linear_programme import LinearProgramme
+
+        return LinearProgramme(a, b, rows, columns, costs)
+
     def sparsify(self, plan: GibbsPlan, dropped: float):
         """Sparse copy of P that drops at most the share `dropped` of every row's mass.
 
@@ -285,6 +326,11 @@ class Backend:
         """
         self._warn("top_k", geometry)
         return blockwise.top_k(geometry, h, eps, k)
+
+    def pair_costs(self, geometry: Geometry, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Costs of single pairs; (k,), (k,) int arrays -> (k,) float64, ``+inf`` where a pair is forbidden."""
+        self._warn("pair_costs", geometry)
+        return blockwise.pair_costs(geometry, rows, columns)
 
     def cost_gradient(self, plan: GibbsPlan) -> np.ndarray:
         """``sum_j P_ij grad_x c(x_i, y_j)`` for a point cloud; (n, d), cost per length."""

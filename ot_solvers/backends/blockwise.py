@@ -203,6 +203,17 @@ def top_k(geometry, h, eps, k):
     return indices, values
 
 
+def pair_costs(geometry, rows, columns):
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    out = np.empty(rows.size)
+    for start, stop in row_blocks(geometry):
+        part = order[np.searchsorted(ordered, start) : np.searchsorted(ordered, stop)]
+        if part.size:
+            out[part] = _host(geometry.block(start, stop))[rows[part] - start, columns[part]]
+    return out
+
+
 def cost_gradient(plan):
     geometry = plan.geometry
     xp = geometry.xp

@@ -93,7 +93,12 @@ def _add_solve(commands) -> None:
     inputs.add_argument("--key", metavar="NAME", help="array to read from npz files of points or costs")
     inputs.add_argument("--cost", metavar="NAME", help="cost between points (default: sqeuclidean)")
     inputs.add_argument("--p", type=float, metavar="P", help="exponent, for --cost pnorm")
-    inputs.add_argument("--reg", type=float, metavar="EPS", help="entropic regularisation, cost units")
+    inputs.add_argument(
+        "--reg",
+        type=float,
+        metavar="EPS",
+        help="entropic regularisation, cost units; without it transport is exact",
+    )
     inputs.add_argument("--reg-relative-to", choices=("mean", "max"), help="--reg is a multiple of this cost")
     inputs.add_argument(
         "--unbalanced",

@@ -57,6 +57,10 @@ class Geometry:
         """Upper bound of ``max C - min C`` over finite entries, cheap: where eps-scaling starts."""
         raise NotImplementedError
 
+    def sampled(self, rows: np.ndarray, columns: np.ndarray) -> Geometry | None:
+        """The costs of some rows and columns only, a copy of that size; None where that is no geometry."""
+        return None
+
     def cut_off(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n,) and (m,) masks of the points with weight that no allowed pair joins to weight."""
         return np.zeros(self.shape[0], dtype=bool), np.zeros(self.shape[1], dtype=bool)

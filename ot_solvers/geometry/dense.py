@@ -108,6 +108,9 @@ class DenseGeometry(Geometry):
         low, high, _, _ = self.extremes
         return high - low if high >= low else 0.0
 
+    def sampled(self, rows, columns):
+        return DenseGeometry(np.ascontiguousarray(self.array[np.ix_(rows, columns)]))
+
     def cut_off(self, a, b):
         if not self.forbids:
             return super().cut_off(a, b)

@@ -103,6 +103,9 @@ class PointCloud(Geometry):
         x, y = self.prepared
         return self.cost.pairwise(x[start:stop, :], y, self.xp)
 
+    def sampled(self, rows, columns):
+        return PointCloud(self.x[rows], self.y[columns], self.cost, xp=self.xp)
+
     def spread(self):
         x, y = (np.asarray(z) for z in self.prepared)
         return self.cost.spread(np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0)))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .geometry.base import Geometry
-from .lazy import cached_property
+from ..geometry.base import Geometry
+from ..lazy import cached_property
 
 __all__ = ["GibbsPlan"]
 

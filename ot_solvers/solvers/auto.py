@@ -6,11 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..errors import UnsupportedError
+from ..geometry import SparseGeometry
 from ..penalties import TV
 from ..problem import Problem
 from ..status import Status
 from .annealing import LEVEL_ERROR, anneal
 from .base import Control, Monitor, Outcome, Solver
+from .exact import Crossover, Simplex, Sorting
+from .exact.line import on_a_line
 from .iteration import land
 from .newton import Newton, NewtonRun
 from .schedules import levels_of
@@ -21,7 +25,18 @@ from .sns import SNS
 __all__ = ["SOLVERS", "Auto", "choose"]
 
 #: Solvers by the name that ``method=`` understands.
-SOLVERS: dict[str, type[Solver]] = {"sinkhorn": Sinkhorn, "newton": Newton, "sns": SNS}
+SOLVERS: dict[str, type[Solver]] = {
+    "sinkhorn": Sinkhorn,
+    "newton": Newton,
+    "sns": SNS,
+    "crossover": Crossover,
+    "simplex": Simplex,
+    "sorting": Sorting,
+}
+#: Those among them for problems without entropy.
+EXACT = (Crossover, Simplex, Sorting)
+#: Allowed pairs up to which the simplex on all of them is faster than a choice among them.
+ALL_PAIRS = 40_000
 
 
 def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
@@ -31,14 +46,34 @@ def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
     ----------
     method : Solver or str
         A solver value, a name of `SOLVERS`, or "auto".
+
+    Raises
+    ------
+    UnsupportedError
+        If the method is for exact transport and the problem is entropic, or the other way round.
     """
-    if isinstance(method, Solver):
-        return method, "asked for"
     if method != "auto":
-        return SOLVERS[method](), "asked for"
+        solver = method if isinstance(method, Solver) else SOLVERS[str(method)]()
+        if isinstance(solver, EXACT) != (problem.eps == 0):
+            wanted = "reg=None (exact transport)" if isinstance(solver, EXACT) else "a positive reg"
+            raise UnsupportedError(f"method={solver.name!r} is for {wanted}; method='auto' chooses what fits")
+        return solver, "asked for"
+    if problem.eps == 0:
+        return _exact(problem)
     if isinstance(problem.penalty_a, TV) or isinstance(problem.penalty_b, TV):
         return Sinkhorn(), "the dual of total variation penalties is not smooth: sweeps only"
     return Auto(), ""
+
+
+def _exact(problem: Problem) -> tuple[Solver, str]:
+    geometry = problem.geometry
+    if on_a_line(geometry) is not None:
+        return Sorting(), "on a line the plan that keeps the order is optimal"
+    n, m = geometry.shape
+    pairs = geometry.matrix.nnz if isinstance(geometry, SparseGeometry) else n * m
+    if pairs <= ALL_PAIRS:
+        return Simplex(), f"{pairs} pairs are few enough to look at all of them"
+    return Crossover(), f"{pairs} pairs are too many to look at all of them"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class Outcome:
     method_reason: str = ""
     #: Counts of what a pass over the cost does not tell, such as steps of inner linear solvers.
     diagnostics: dict[str, float] = field(default_factory=dict)
+    #: (n, m) SciPy CSR array of the normalised plan, where the potentials do not say what it is.
+    plan: Any = None
 
 
 def is_true(answer: object) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from ..coupling import GibbsPlan
 from ..geometry import DenseGeometry
+from ..plans.gibbs import GibbsPlan
 from .hessian import SemiDualHessian
 
 __all__ = ["product_seconds", "semi_dual_hessian", "sweep_for_hessian"]

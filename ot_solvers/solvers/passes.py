@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..coupling import GibbsPlan
 from ..penalties import translation
+from ..plans.gibbs import GibbsPlan
 from ..problem import Problem
 from ..status import Status
 from .base import Control, Monitor

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..coupling import GibbsPlan
+from ..plans.gibbs import GibbsPlan
 from ..status import Status
 from .base import Control
 from .curvature import product_seconds, semi_dual_hessian, sweep_for_hessian

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..coupling import GibbsPlan
 from ..errors import UnsupportedError
+from ..plans.gibbs import GibbsPlan
 from ..problem import Problem
 from ..status import Status
 from .base import Control, Outcome, Solver

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, cg
 
-from ..coupling import GibbsPlan
+from ..plans.gibbs import GibbsPlan
 
 __all__ = ["Direction", "Look", "look", "newton_direction"]
 

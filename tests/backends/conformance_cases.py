@@ -17,8 +17,8 @@ from scipy import sparse
 
 from ot_solvers import costs
 from ot_solvers.backends import registry
-from ot_solvers.coupling import GibbsPlan
 from ot_solvers.geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
+from ot_solvers.plans.gibbs import GibbsPlan
 
 __all__ = ["GEOMETRIES", "Case", "case", "cost_case", "plan", "unit_rows"]
 

@@ -278,6 +278,18 @@ def of_top_k(backend, case, geometry, offset):
     return found
 
 
+def of_pair_costs(backend, case, geometry, offset):
+    n, m = geometry.shape
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(n, size=4 * n), rng.integers(m, size=4 * n)
+    costs = backend.pair_costs(geometry, rows, columns)
+    everything = backend.pair_costs(geometry, *(index.ravel() for index in np.indices((n, m))))
+    return {
+        "costs of some pairs": (costs - offset, "cost", case.size + offset),
+        "costs of all pairs": (everything - offset, "cost", case.size + offset),
+    }
+
+
 def of_cost_gradient(backend, case, geometry, offset):
     x, y = geometry.prepared
     n = geometry.shape[0]
@@ -344,6 +356,7 @@ CALLS = {
     "plan_pattern": of_plan_pattern,
     "sparsify": of_sparsify,
     "top_k": of_top_k,
+    "pair_costs": of_pair_costs,
     "cost_gradient": of_cost_gradient,
     "solve_small": of_solve_small,
 }

@@ -13,9 +13,9 @@ from scipy.special import logsumexp
 
 from ot_solvers import costs
 from ot_solvers.backends import blockwise, registry
-from ot_solvers.coupling import GibbsPlan
 from ot_solvers.geometry import DenseGeometry, PointCloud
 from ot_solvers.penalties import KL, TV, Balanced
+from ot_solvers.plans.gibbs import GibbsPlan
 
 REFERENCE = registry.get("reference")
 

@@ -11,9 +11,9 @@ from problems import some_weights
 import ot_solvers as ots
 from ot_solvers.backends import registry
 from ot_solvers.backends.numba import backend as numba_backend
-from ot_solvers.coupling import GibbsPlan
 from ot_solvers.geometry import DenseGeometry
 from ot_solvers.penalties import Balanced
+from ot_solvers.plans.gibbs import GibbsPlan
 
 NUMBA = registry.get("numba")
 

@@ -254,7 +254,6 @@ BAD = {
     "matrix as weights": (("a", lambda a: a.reshape(2, 20)), (*XY, *WEIGHTS, *REG), r"a\b.*\(2, 20\)"),
     "no mass": (("a", np.zeros_like), (*XY, *WEIGHTS, *REG), r"a\b.*(mass|sum)"),
     "unequal masses": (("a", lambda a: 2 * a), (*XY, *WEIGHTS, *REG), r"2(\.0*)?\b.*1(\.0*)?\b"),
-    "missing reg": (None, XY, r"\breg\b"),
     "negative reg": (None, (*XY, "--reg", "-1"), r"reg\b.*-1"),
     "NaN reg": (None, (*XY, "--reg", "nan"), r"reg\b.*nan"),
     "word for reg": (None, (*XY, "--reg", "small"), "argument --reg: invalid float value: 'small'"),
@@ -404,3 +403,11 @@ def test_defects_of_the_command_are_not_hidden(folder, monkeypatch):
     monkeypatch.setattr(module, "_report", broken)
     with pytest.raises(ValueError, match="a bug"):
         main(["solve", str(folder / "x.npy"), str(folder / "y.npy"), "--reg", "0.1"])
+
+
+def test_without_reg_transport_is_exact(folder, run, points):
+    outcome = run("solve", folder / "x.npy", folder / "y.npy", "--json")
+    exact = ots.solve_sample(points["x"], points["y"])
+    assert outcome.code == 0
+    assert outcome.figures["value"] == pytest.approx(float(exact), rel=1e-12)
+    assert outcome.figures["reg"] == 0.0

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...coupling import GibbsPlan
 from ...geometry import DenseGeometry, Grid, PointCloud, SparseGeometry
+from ...plans.gibbs import GibbsPlan
 from ...threads import get_num_threads
 from .. import blockwise
 from ..base import Backend, CostStatistics, PlanStatistics, SweptEntries
@@ -21,9 +21,11 @@ from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
 from .elimination import BipartiteElimination
+from .pairs import pair_costs
 from .parallel import block_bounds, run
 from .rows import row_source
 from .sweep_entries import sweep_entries_block as sweep_entries_kernel
+from .transport_simplex import TransportSimplex
 from .vector_math import LN2, LOG2E
 
 __all__ = ["NumbaBackend"]
@@ -44,6 +46,7 @@ _ROW_PRIMITIVES = frozenset(
         "plan_pattern",
         "sparsify",
         "top_k",
+        "pair_costs",
         "solve_small",
     }
 )
@@ -216,6 +219,18 @@ class NumbaBackend(Backend):
         )
         return indices, values + shift
 
+    def pair_costs(self, geometry, rows, columns):
+        if isinstance(geometry, Grid):
+            return grid_primitives.pair_costs(geometry, rows, columns)
+        if isinstance(geometry, SparseGeometry):
+            return sparse_primitives.pair_costs(geometry, rows, columns)
+        source, _ = row_source(geometry, "float64")
+        if source is None:
+            return super().pair_costs(geometry, rows, columns)
+        out = np.empty(rows.size)
+        pair_costs(source, rows.astype(np.int64, copy=False), columns.astype(np.int64, copy=False), out)
+        return out
+
     # --- passes over a plan --------------------------------------------------------------------------------
 
     def transport(self, plan, v):
@@ -317,6 +332,9 @@ class NumbaBackend(Backend):
 
     def bipartite_solver(self, P, a, b, core):
         return BipartiteElimination(P, a, b, core)
+
+    def transport_simplex(self, a, b, rows, columns, costs, order, f, g):
+        return TransportSimplex(a, b, rows, columns, costs, order, f, g)
 
     def sparsify(self, plan, dropped):
         if isinstance(plan.geometry, SparseGeometry):

@@ -24,6 +24,7 @@ PRIMITIVES = frozenset(
         "plan_pattern",
         "sparsify",
         "top_k",
+        "pair_costs",
     }
 )
 
@@ -162,3 +163,8 @@ def _row_cost(plan, geometry):
         field, mass, cost = top.reshape(-1), new_mass.reshape(-1), new_cost.reshape(-1)
     scale = np.exp2(np.where(np.isfinite(field), field + plan.f_centred * inv2, -np.inf))
     return plan.a * scale * cost
+
+
+def pair_costs(geometry, rows, columns):
+    here, there = (np.unravel_index(index, geometry.grid_shape) for index in (rows, columns))
+    return sum(c[i, j] for c, i, j in zip(geometry.matrices, here, there))

@@ -11,6 +11,8 @@ Every dense and point-cloud kernel is written once, against a few overloaded fun
     of `buffer`. At most ``tile_size(rows)`` pairs.
 ``touch(rows, i, start, stop)``
     ask for those costs ahead of time (nothing to do where they are computed).
+``pair_cost(rows, i, j)``
+    one cost, without the shift, for readers of few pairs.
 
 The records are ``NamedTuple``s, so parameters stay runtime values and the disk cache of the kernels hits
 in every process (a jitted function or a closure in their place would recompile each time). Costs of users are
@@ -143,6 +145,11 @@ def shape(rows):
     raise NotImplementedError
 
 
+def pair_cost(rows, i, j):
+    """The cost ``C[i, j]``; see the module."""
+    raise NotImplementedError
+
+
 def _record(rows):
     return getattr(rows, "instance_class", None)
 
@@ -167,6 +174,24 @@ def _touch(rows, i, start, stop):
 
         return stored
     return lambda rows, i, start, stop: None
+
+
+@overload(pair_cost, jit_options=EXACT_HELPER)
+def _pair_cost(rows, i, j):
+    record = _record(rows)
+    if record in (StoredRows, ShiftedRows):
+        return lambda rows, i, j: float(rows.C[i, j])
+    if record is StoredColumns:
+        return lambda rows, i, j: float(rows.C[j, i])
+
+    def computed(rows, i, j):
+        kernel = cost_kernel(rows.name, rows.numbers)
+        total = 0.0
+        for k in range(rows.x.shape[0]):
+            total = accumulate(kernel, total, rows.x[k, i], rows.y[k, j])
+        return finish(kernel, total)
+
+    return computed
 
 
 @overload(cost_tile, jit_options=EXACT_HELPER)

@@ -24,6 +24,7 @@ PRIMITIVES = frozenset(
         "plan_pattern",
         "sparsify",
         "top_k",
+        "pair_costs",
     }
 )
 
@@ -149,3 +150,13 @@ def top_k(geometry, h, eps, k):
             rest = np.setdiff1d(np.arange(geometry.shape[1]), columns)
             found[i, size:] = rest[: k - size]
     return found, values
+
+
+def pair_costs(geometry, rows, columns):
+    indptr, indices, C = geometry.arrays
+    m = geometry.shape[1]
+    # Pairs as numbers in row-major order: those of a CSR pattern increase.
+    known = np.repeat(np.arange(indptr.size - 1), np.diff(indptr)) * m + indices
+    wanted = rows.astype(np.int64) * m + columns
+    places = np.minimum(np.searchsorted(known, wanted), known.size - 1)
+    return np.where(known[places] == wanted, C[places], np.inf).astype(np.float64)

@@ -1,0 +1,119 @@
+"""A transport problem on a growing list of arcs, with its basis kept: `Backend.transport_simplex`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .network_simplex import run_simplex, unmet_mass
+from .spanning_tree import ARC, ARTIFICIAL, COLUMNS, hang, price_tree, span
+
+__all__ = ["TransportSimplex"]
+
+#: Units of mass in the total: sums of flows stay below 2**63 and are exact.
+UNITS = 1 << 60
+#: Arcs per block in which the entering arc is looked for, as a multiple of the square root of their number. More
+#: than the usual 1: pivots between general masses move large parts of the tree (measured 1, 4, 16: 1.2, 1.1, 1.2 s
+#: for gamma weights and n = 6000, and 0.2, 0.28, 0.4 s for equal ones).
+BLOCK = 2.0
+#: How much dearer mass without a way gets at a time.
+DEARER = 8.0
+
+
+class TransportSimplex:
+    """See `Backend.transport_simplex`.
+
+    The root of the tree takes and brings mass that has no way yet at prices near the given potentials, so that
+    the first prices are good ones and the parts of the tree that have to move are small.
+    """
+
+    def __init__(self, a, b, rows, columns, costs, order, f, g):
+        n, m = a.size, b.size
+        self.n = n
+        self.total = math.fsum(a)
+        self.source = np.asarray(rows, dtype=np.int32)
+        self.sink = np.asarray(columns, dtype=np.int32) + np.int32(n)
+        self.cost = np.asarray(costs, dtype=np.float64)
+        self.level = np.concatenate([f, -g])
+        self.penalty = 0.0
+        self._keep_bounded()
+        self.tree = np.empty((n + m + 1, COLUMNS), dtype=np.int32)
+        self.flow = np.zeros(n + m + 1, dtype=np.int64)
+        self.potential = np.zeros(n + m + 1)
+        forest = span(self.source, self.sink, np.asarray(order, dtype=np.int64), n + m)
+        hang(self.tree, self.flow, self.source, self.sink, forest, np.concatenate(integer_masses(a, b)), n)
+        # Where to look for an entering arc, pivots, pivots at the last fresh pricing.
+        self.state = np.zeros(3, dtype=np.int64)
+        self._price()
+
+    @property
+    def pivots(self) -> int:
+        return int(self.state[1])
+
+    def add(self, rows, columns, costs):
+        self.source = np.concatenate([self.source, np.asarray(rows, dtype=np.int32)])
+        self.sink = np.concatenate([self.sink, np.asarray(columns, dtype=np.int32) + np.int32(self.n)])
+        self.cost = np.concatenate([self.cost, np.asarray(costs, dtype=np.float64)])
+        self._keep_bounded()
+        self._price()
+
+    def pivot(self, most: int) -> bool:
+        block = max(10, int(BLOCK * math.sqrt(self.source.size)))
+        return run_simplex(
+            self.tree, self.flow, self.potential, self.n, self.source, self.sink, self.cost, self.level,
+            self.penalty, self.state, block, most,
+        )  # fmt: skip
+
+    def insist(self) -> bool:
+        # No way around on known arcs costs more.
+        size = float(np.abs(self.level).max()) + float(np.abs(self.cost).max(initial=0.0))
+        limit = 2.0 * self.level.size * size or 1.0
+        if self.penalty >= limit:
+            return False
+        self.penalty = min(max(DEARER * self.penalty, self._typical_cost(), 1e-300), limit)
+        self._price()
+        return True
+
+    def potentials(self):
+        self._price()
+        return self.potential[: self.n].copy(), -self.potential[self.n : -1]
+
+    def plan(self):
+        arcs, flow = self.tree[:-1, ARC], self.flow[:-1]
+        used = (arcs != ARTIFICIAL) & (flow > 0)
+        arcs = arcs[used]
+        masses = flow[used] * (self.total / UNITS)
+        return self.source[arcs].astype(np.int64), self.sink[arcs].astype(np.int64) - self.n, masses
+
+    def unmet(self) -> float:
+        return unmet_mass(self.tree, self.flow) / UNITS * self.total
+
+    def _price(self) -> None:
+        price_tree(self.tree, self.cost, self.level, self.penalty, self.potential)
+        self.state[2] = self.state[1]
+
+    def _reduced_costs(self) -> np.ndarray:
+        return self.cost - self.level[self.source] + self.level[self.sink]
+
+    def _typical_cost(self) -> float:
+        """Not the largest: one huge cost must not take the digits of the others."""
+        return float(np.median(np.abs(self._reduced_costs()))) if self.cost.size else 0.0
+
+    def _keep_bounded(self) -> None:
+        """Mass from the root and back to it along an arc must not pay."""
+        self.penalty = max(self.penalty, -float(self._reduced_costs().min(initial=0.0)))
+
+
+def integer_masses(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights > 0 in units of their sum over `UNITS`, at least one each, with equal sums.
+
+    Equal weights stay equal. What rounding leaves over goes to the largest weight of the lighter side.
+    """
+    first, second = (np.maximum(np.rint(w * (UNITS / math.fsum(w))), 1.0).astype(np.int64) for w in (a, b))
+    excess = int(first.sum()) - int(second.sum())
+    if excess > 0:
+        second[np.argmax(second)] += excess
+    else:
+        first[np.argmax(first)] -= excess
+    return first, second

@@ -1,0 +1,7 @@
+"""Exact transport: a network simplex, on all pairs or on those that entropic potentials make candidates."""
+
+from .crossover import Crossover
+from .line import Sorting
+from .simplex import Simplex
+
+__all__ = ["Crossover", "Simplex", "Sorting"]

@@ -1,0 +1,162 @@
+"""Crossover: entropic potentials choose the pairs, the network simplex solves on these, the rest is priced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ...problem import Problem
+from ...status import Status
+from ..base import Control, Outcome, Solver
+from .potentials import refined, rough, usual_spread
+from .run import ExactRun, Stop
+
+__all__ = ["Crossover"]
+
+#: Reduced costs this much below zero count, relative to the numbers they are made of. More than the simplex
+#: leaves, so that no pair comes twice.
+TOLERANCE = 2.0**-44
+#: Gap, relative to the costs, that is rounding.
+GAP = 1e-11
+#: Violated pairs of a row that enter at a time.
+ENTERING = 4
+
+
+@dataclass(frozen=True)
+class Crossover(Solver):
+    """Exact transport from entropic potentials: memory O(n + m) times the candidates, all geometries.
+
+    Sweeps to a small eps, on a sample first; the candidates of every point are its pairs of smallest reduced
+    cost; sweeps on these alone; the network simplex; then all pairs are priced, those that would improve the plan
+    join, and so on until there are none.
+
+    Parameters
+    ----------
+    candidates : int >= 1, default 16
+        Pairs per point for the sweeps on candidates; the simplex starts with half of them.
+    """
+
+    candidates: int = 16
+
+    name: ClassVar[str] = "crossover"
+
+    def __post_init__(self):
+        if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
+            raise ValueError(f"candidates={self.candidates!r} must be a positive integer")
+
+    def solve(self, problem: Problem, backend, control: Control) -> Outcome:
+        run = _Run(problem, backend, control, self.candidates)
+        try:
+            status = run.ended()
+        except Stop as stop:
+            status = stop.status
+        return run.outcome(status, self.name)
+
+
+class _Run(ExactRun):
+    """One solve."""
+
+    def __init__(self, problem, backend, control, candidates: int):
+        super().__init__(problem, backend, control)
+        self.candidates = candidates
+        #: Smallest ``C_ij - g_j`` of the rows with weight, from the last pricing.
+        self.cheapest = np.zeros(self.a.size)
+
+    def ended(self) -> Status:
+        eps = self.start()
+        self.first_basis(eps)
+        afresh = False
+        while True:
+            unmet = self.pivot()
+            found = self.violated()
+            if unmet and not self.simplex.insist() and found is None:
+                return Status.INFEASIBLE
+            if found is not None:
+                self.add(*found)
+            elif not unmet:
+                if self.certified():
+                    return Status.CONVERGED
+                if afresh:
+                    return Status.PRECISION_LIMIT
+                # Potentials so large that they had no digits left for the costs: start from the costs.
+                afresh = True
+                self.begin_at_cheapest(*self.arcs_so_far)
+
+    def certified(self) -> bool:
+        """Whether cost and dual value agree up to rounding, by the minima that the last pricing found."""
+        rows, columns, masses = self.simplex.plan()
+        costs = masses * self.backend.pair_costs(self.problem.geometry, self.rows[rows], self.columns[columns])
+        lower = float(self.a @ self.cheapest + self.b @ self.g[self.columns])
+        scale = float(np.abs(costs).sum()) + usual_spread(
+            self.problem.geometry, self.problem.a, self.problem.b, self.backend
+        )
+        return abs(float(costs.sum()) - lower) <= max(GAP * scale, 1e-299)
+
+    def start(self) -> float:
+        """Potentials near the right ones, and the eps that they belong to."""
+        problem, control = self.problem, self.control
+        if control.init is not None:
+            self.f, self.g = (z.copy() for z in control.init)
+            return control.init_eps or 0.0
+        self.f, self.g, eps = rough(problem.geometry, problem.a, problem.b, self.backend, self.passed)
+        return eps
+
+    def first_basis(self, eps: float) -> None:
+        rows, columns, costs = self.arcs(self.nearest(self.candidates))
+        f, g = self.f[self.rows], self.g[self.columns]
+        if eps > 0:
+            f, g, eps = refined(rows, columns, costs, self.a, self.b, f, g, eps, self.backend, self.tell)
+            few = self.smallest(rows, columns, costs - f[rows] - g[columns], max(1, self.candidates // 2))
+            rows, columns, costs = rows[few], columns[few], costs[few]
+        reduced = costs - f[rows] - g[columns]
+        if eps > 0:  # by the entries of the plan
+            order = np.argsort(reduced / eps - np.log(self.a)[rows] - np.log(self.b)[columns], kind="stable")
+        else:
+            order = np.argsort(reduced, kind="stable")
+        self.begin(rows, columns, costs, order, f, g)
+
+    def nearest(self, k: int) -> np.ndarray:
+        """Keys of the pairs that are among the k with the smallest reduced costs of their row or column."""
+        geometry = self.problem.geometry
+        n, m = geometry.shape
+        by_row, _ = self.backend.top_k(geometry, self.masked_g, 1.0, min(k, self.columns.size))
+        masked_f = np.where(self.problem.a > 0, self.f, -np.inf)
+        by_column, _ = self.backend.top_k(geometry.T, masked_f, 1.0, min(k, self.rows.size))
+        self.passed(passes=2)
+        keys = (self.rows[:, None] * m + by_row[self.rows], by_column[self.columns] * m + self.columns[:, None])
+        return np.unique(np.concatenate([key.ravel() for key in keys]))
+
+    def arcs(self, keys: np.ndarray):
+        """(rows, columns, costs) of allowed pairs, numbered among the points with weight."""
+        m = self.problem.geometry.shape[1]
+        rows, columns = np.divmod(keys, m)
+        costs = self.backend.pair_costs(self.problem.geometry, rows, columns)
+        allowed = np.isfinite(costs)
+        rows, columns = np.searchsorted(self.rows, rows), np.searchsorted(self.columns, columns)
+        return rows[allowed], columns[allowed], costs[allowed]
+
+    def smallest(self, rows, columns, reduced, k: int) -> np.ndarray:
+        """Mask of the arcs that are among the k smallest of their row or of their column."""
+        out = np.zeros(rows.size, dtype=bool)
+        for side in (rows, columns):
+            order = np.lexsort((reduced, side))
+            begins = np.searchsorted(side[order], side[order])
+            out[order[np.arange(order.size) - begins < k]] = True
+        return out
+
+    def violated(self):
+        """Arcs that would improve the plan, at most `ENTERING` of each row; None if there are none."""
+        geometry = self.problem.geometry
+        m = geometry.shape[1]
+        columns, values = self.backend.top_k(geometry, self.masked_g, 1.0, min(ENTERING, self.columns.size))
+        self.passed()
+        columns, values = columns[self.rows], values[self.rows]
+        self.cheapest = values[:, 0]
+        f = self.f[self.rows][:, None]
+        size = np.maximum(np.abs(f), np.abs(self.g[columns]))
+        row, place = np.nonzero(values - f < -TOLERANCE * size)
+        if not row.size:
+            return None
+        return self.arcs(np.sort(self.rows[row] * m + columns[row, place]))
