@@ -410,4 +410,4 @@ def test_without_reg_transport_is_exact(folder, run, points):
     exact = ots.solve_sample(points["x"], points["y"])
     assert outcome.code == 0
     assert outcome.figures["value"] == pytest.approx(float(exact), rel=1e-12)
-    assert outcome.figures["reg"] == 0.0
+    assert outcome.figures["method"] == "simplex"
