@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy import sparse
 
 from .problems import Problem
 
@@ -34,6 +35,20 @@ class Verdict:
     def as_record(self) -> dict:
         """Plain values for a result file."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ExactVerdict(Verdict):
+    """What the judge found of an exact plan with potentials.
+
+    Attributes
+    ----------
+    gap : float
+        `linear_cost` minus the dual value of the c-transform of the column potentials, relative to the former:
+        the optimum lies between the two.
+    """
+
+    gap: float
 
 
 #: The verdict on an answer that is no plan at all.
@@ -73,19 +88,19 @@ def judge_potentials(problem: Problem, f, g) -> Verdict:
 
 
 def judge_plan(problem: Problem, plan) -> Verdict:
-    """Judge a dense plan.
+    """Judge a plan.
 
     Parameters
     ----------
     problem : Problem
-    plan : (n, m) array
+    plan : (n, m) array or SciPy sparse array
 
     Raises
     ------
     ValueError
         If the shape does not fit the problem.
     """
-    plan = np.asarray(plan)
+    plan = plan.tocsr() if sparse.issparse(plan) else np.asarray(plan)
     if plan.shape != problem.shape:
         raise ValueError(f"plan must have shape {problem.shape}, not {plan.shape}")
     a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
@@ -93,11 +108,40 @@ def judge_plan(problem: Problem, plan) -> Verdict:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for rows, C in problem.blocks():
             P = plan[rows].astype(np.float64)
+            if sparse.issparse(P):
+                P = P.toarray()
             if not (P >= 0).all():  # NaN compares false: rejected as well
                 return REJECTED
             logarithm = np.log(P) - np.log(a[rows, None]) - np.log(b[None, :])
             tally.add(rows, P, C, np.where(P > 0, P * logarithm, 0.0).sum())
         return tally.verdict()
+
+
+def judge_exact(problem: Problem, plan, g) -> ExactVerdict:
+    """Judge an unregularised plan together with column potentials, which bound the optimum from below.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : (n, m) array or SciPy sparse array
+    g : (m,) array, cost units
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the problem.
+    """
+    verdict = judge_plan(problem, plan)
+    g = np.asarray(g, np.float64)
+    if g.shape != (problem.shape[1],):
+        raise ValueError(f"potentials must have shape {(problem.shape[1],)}, not {g.shape}")
+    a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
+    reachable = np.where(b > 0, g, -np.inf)
+    dual = float(b[b > 0] @ g[b > 0])
+    for rows, C in problem.blocks():
+        live = a[rows] > 0
+        dual += float(a[rows][live] @ (C[live] - reachable[None, :]).min(axis=1))
+    return ExactVerdict(**verdict.as_record(), gap=(verdict.linear_cost - dual) / abs(verdict.linear_cost))
 
 
 class _Tally:

@@ -31,8 +31,8 @@ class ProblemSpec:
         ``"images"``) ``n = m`` is the number of its nodes, a square.
     eps : float > 0
         Regularisation as a fraction of the largest cost.
-    weights : {"uniform", "random"}
-        Where the family brings none.
+    weights : {"uniform", "random", "gamma"}
+        Where the family brings none; "gamma": very unequal ones, a tenth of them 0.
     dtype : {"float64", "float32"}
         What solvers are given. The problem *is* the rounded data: the judge reads the same arrays.
     stored : bool
@@ -105,7 +105,11 @@ class ProblemSpec:
         if self.weights == "random":
             weights = 0.1 + rng.random(size)
             return weights / weights.sum()
-        raise ValueError(f"weights must be 'uniform' or 'random', not {self.weights!r}")
+        if self.weights == "gamma":
+            weights = rng.gamma(1.0, size=size)
+            weights[rng.permutation(size)[: size // 10]] = 0.0
+            return weights / weights.sum()
+        raise ValueError(f"weights must be 'uniform', 'random' or 'gamma', not {self.weights!r}")
 
     def as_record(self) -> dict:
         """Plain values for a result file."""

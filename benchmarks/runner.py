@@ -15,7 +15,7 @@ import numpy as np
 
 from .adapters import load_adapter
 from .cases import Case, Contender
-from .judge import judge_plan, judge_potentials
+from .judge import judge_exact, judge_plan, judge_potentials
 from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
 from .records import Store
@@ -119,13 +119,21 @@ class Bench:
         """Run once and judge; the reply and the verdict (None where there is nothing to judge)."""
         with tempfile.TemporaryDirectory(prefix="bench-answer-") as folder:
             reply = self.run(setting, save=folder)
-            answer = {name: np.load(path) for name, path in reply.pop("answer").items()}
+            answer = {name: _load_array(path) for name, path in reply.pop("answer").items()}
         problem = Problem.load(self.problem_file)
+        if "plan" in answer and "g" in answer:
+            return reply, judge_exact(problem, answer["plan"], answer["g"]).as_record()
         if "plan" in answer:
             return reply, judge_plan(problem, answer["plan"]).as_record()
         if "f" in answer:
             return reply, judge_potentials(problem, answer["f"], answer["g"]).as_record()
         return reply, None
+
+
+def _load_array(path: str):
+    from scipy import sparse
+
+    return sparse.load_npz(path) if path.endswith(".npz") else np.load(path)
 
 
 def missing_modules(contender: Contender) -> list[str]:

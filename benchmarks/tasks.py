@@ -176,6 +176,55 @@ class ToAccuracy(Task):
 
 
 @dataclass(frozen=True)
+class ToOptimality(Task):
+    """Seconds of an exact solve, whose plan and potentials the judge looks at.
+
+    Parameters
+    ----------
+    tol : float
+        Marginal error of the plan, and relative gap where there are potentials, that are rounding.
+    judged : bool
+        Off for problems that are too large for the judge: then the library's own word counts.
+    memory : bool
+        Also record the peak memory of one run.
+    """
+
+    kind = "to-optimality"
+    quantity = "seconds"
+
+    tol: float = 1e-9
+    judged: bool = True
+    memory: bool = False
+
+    def set_up(self, bench):
+        setting = Setting(threshold=self.tol)
+        compile_seconds = bench.compile(setting)
+        first = bench.run(setting)
+        if self.judged:
+            run, verdict = bench.judged_run(setting)
+            fine = verdict["marginal_error"] <= self.tol and abs(verdict.get("gap", 0.0)) <= self.tol
+        else:
+            run, verdict = first, None
+            fine = bool(run["claim"])
+        record = {
+            "compile_seconds": compile_seconds + max(0.0, first["seconds"] - run["seconds"]),
+            "setting": setting.as_record(),
+            "run": run,
+            "verdict": verdict,
+        }
+        if self.memory:
+            peak = bench.run(setting, memory=True)
+            record |= {k: peak[k] for k in ("peak_bytes", "peak_source")}
+        if not fine:
+            raise NotReached({**record, "message": "not optimal, as judged"})
+        return record
+
+    def measure(self, bench, setup):
+        run = bench.run(Setting(**setup["setting"]))
+        return {"value": run["seconds"], "iterations": run["iterations"], "claim": run["claim"]}
+
+
+@dataclass(frozen=True)
 class StartUp(Task):
     """Times in a process that has done nothing yet, a new one for every round.
 

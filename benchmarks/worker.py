@@ -72,13 +72,17 @@ class Session:
 
     @staticmethod
     def _save(answer, folder: str) -> dict:
-        """Write the arrays of an answer as ``.npy`` files; return their names."""
+        """Write the arrays of an answer as ``.npy`` files (sparse ones as ``.npz``); return their names."""
         import numpy as np
+        from scipy import sparse
 
         files = {}
         for name in ("f", "g", "plan"):
             array = getattr(answer, name)
-            if array is not None:
+            if sparse.issparse(array):
+                files[name] = os.path.join(folder, f"{name}.npz")
+                sparse.save_npz(files[name], array)
+            elif array is not None:
                 files[name] = os.path.join(folder, f"{name}.npy")
                 np.save(files[name], array)
         return files

@@ -44,8 +44,9 @@ class Answer:
     ----------
     f, g : arrays or None, cost units
         ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / eps)``.
-    plan : (n, m) array or None
-        For solvers that have no potentials in that convention.
+    plan : (n, m) array, SciPy sparse array, or None
+        For solvers that have no potentials in that convention; with Kantorovich potentials `f` and `g` where exact
+        solvers have them.
     iterations : int or None
         Full iterations (both sides updated), as the library counts them.
     claim : bool or None

@@ -73,6 +73,41 @@ class Sample(Dense):
         return self.ots.solve_sample(*arrays, **keywords)
 
 
+class Exact(Dense):
+    """``ots.solve`` without regularisation.
+
+    Options
+    -------
+    method : str
+        ``"auto"`` by default.
+    """
+
+    def run(self, setting: Setting):
+        return self.solve(*self.arrays, method=self.options.get("method", "auto"), on_failure="ignore")
+
+    def answer(self, raw):
+        f, g = (np.asarray(v, np.float64) for v in raw.potentials)
+        details = {"claimed gap": float(raw.gap), "value": float(raw.value), **raw.diagnostics}
+        return Answer(
+            f=f,
+            g=g,
+            plan=raw.sparse_plan(),
+            iterations=int(raw.n_iter),
+            claim=bool(raw.converged),
+            details=details,
+        )
+
+
+class ExactSample(Exact):
+    """``ots.solve_sample`` on points, squared Euclidean cost, without regularisation: no matrix is formed."""
+
+    def cost_arrays(self):
+        return self.problem.x, self.problem.y
+
+    def solve(self, *arrays, **keywords):
+        return self.ots.solve_sample(*arrays, **keywords)
+
+
 class Grid(Dense):
     """``ots.solve_grid`` on densities on one square grid: axes instead of a matrix.
 

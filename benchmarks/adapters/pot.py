@@ -155,7 +155,7 @@ class EpsilonScaling(Stabilized):
 
 
 class Emd(Adapter):
-    """``ot.emd``: the exact network simplex. A plan, unregularised."""
+    """``ot.emd``: the exact network simplex. A plan, unregularised, and Kantorovich potentials."""
 
     modules = ("ot",)
     knob = None
@@ -172,4 +172,24 @@ class Emd(Adapter):
 
     def answer(self, raw):
         plan, log = raw
-        return Answer(plan=plan, claim=log["warning"] is None)
+        return Answer(f=np.asarray(log["u"]), g=np.asarray(log["v"]), plan=plan, claim=log["warning"] is None)
+
+
+class EmdLazy(Adapter):
+    """``ot.lp.emd2_lazy``: the simplex on points, squared Euclidean cost; no matrix is formed. One thread."""
+
+    modules = ("ot",)
+    knob = None
+
+    def prepare(self):
+        self.ot = _import()
+        p = self.problem
+        self.arrays = [np.asarray(v, np.float64) for v in (p.x, p.y, p.a, p.b)]
+
+    def run(self, setting):
+        return self.ot.lp.emd2_lazy(*self.arrays, numItermax=10_000_000, log=True)
+
+    def answer(self, raw):
+        _, log = raw
+        plan = log["G"].tocsr()
+        return Answer(f=np.asarray(log["u"]), g=np.asarray(log["v"]), plan=plan, claim=log["warning"] is None)

@@ -7,8 +7,28 @@ pairs is an optimal plan of the unregularised problem. No potentials, no regular
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from .base import Adapter, Answer
+
+
+def assignment_costs(problem) -> np.ndarray:
+    """The costs in float64, of a problem that is an assignment.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    a, b = problem.a, problem.b
+    if len(a) != len(b) or not (np.ptp(a) == 0 and np.ptp(b) == 0):
+        raise ValueError("an assignment needs uniform weights on equally many points")
+    return np.asarray(problem.C, np.float64)
+
+
+def assignment_plan(problem, rows, columns) -> sparse.csr_array:
+    """A permutation as a plan."""
+    return sparse.csr_array((problem.a[rows].astype(np.float64), (rows, columns)), shape=problem.shape)
 
 
 class Assignment(Adapter):
@@ -20,17 +40,11 @@ class Assignment(Adapter):
     def prepare(self):
         from scipy.optimize import linear_sum_assignment
 
-        a, b = self.problem.a, self.problem.b
-        if len(a) != len(b) or not (np.ptp(a) == 0 and np.ptp(b) == 0):
-            raise ValueError("an assignment needs uniform weights on equally many points")
         self.solve = linear_sum_assignment
-        self.C = np.asarray(self.problem.C, np.float64)
+        self.C = assignment_costs(self.problem)
 
     def run(self, setting):
         return self.solve(self.C)
 
     def answer(self, raw):
-        rows, columns = raw
-        plan = np.zeros(self.problem.shape)
-        plan[rows, columns] = self.problem.a
-        return Answer(plan=plan, claim=True)
+        return Answer(plan=assignment_plan(self.problem, *raw), claim=True)

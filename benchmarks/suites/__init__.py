@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import newton, regimes, sinkhorn, smoke, sns_paper
+from . import exact, newton, regimes, sinkhorn, smoke, sns_paper
 from .base import Suite
 
 SUITES: dict[str, Suite] = {
-    suite.name: suite for suite in (sinkhorn.SUITE, newton.SUITE, regimes.SUITE, sns_paper.SUITE, smoke.SUITE)
+    suite.name: suite
+    for suite in (sinkhorn.SUITE, newton.SUITE, exact.SUITE, regimes.SUITE, sns_paper.SUITE, smoke.SUITE)
 }
 
 __all__ = ["SUITES", "Suite"]

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from bench_fakes.problems import two_point_problem
+from scipy import sparse
 
 from benchmarks.adapters import Setting, load_adapter
-from benchmarks.judge import judge_plan, judge_potentials
+from benchmarks.judge import judge_exact, judge_plan, judge_potentials
 from benchmarks.problems import Problem, ProblemSpec
 from benchmarks.process import Worker
+from benchmarks.runner import _load_array
 from benchmarks.suites import SUITES
 
 pytestmark = pytest.mark.peer
@@ -61,7 +63,7 @@ def solve(adapter, options, problem, settings, folder):
         for setting in settings:
             worker.ask("compile", 120, setting=setting.as_record())
             reply = worker.ask("run", 120, setting=setting.as_record(), save=str(folder))
-            yield reply, {name: np.load(path) for name, path in reply["answer"].items()}
+            yield reply, {name: _load_array(path) for name, path in reply["answer"].items()}
 
 
 def assert_known_solution(problem, plan, answer, tolerance):
@@ -112,14 +114,24 @@ def test_the_method_of_ours_is_passed_on():
         adapter.run(TESTED)
 
 
-@pytest.mark.parametrize("adapter", ["pot:Emd", "scipy_exact:Assignment"])
+@pytest.mark.parametrize("adapter", ["pot:Emd", "scipy_exact:Assignment", "lap:Assignment", "ours:Exact"])
 def test_exact_solvers_find_the_permutation(adapter, tmp_path):
     C = 1.0 - np.eye(4)[[2, 0, 3, 1]]
     weights = np.full(4, 0.25)
     problem = Problem(a=weights, b=weights, eps=1.0, max_cost=1.0, C=C)
     ((_, answer),) = solve(adapter, {}, problem, [Setting(threshold=1e-6)], tmp_path)
-    np.testing.assert_allclose(answer["plan"], 0.25 * (1.0 - C), atol=1e-15)
+    plan = answer["plan"].toarray() if sparse.issparse(answer["plan"]) else answer["plan"]
+    np.testing.assert_allclose(plan, 0.25 * (1.0 - C), atol=1e-15)
     assert judge_plan(problem, answer["plan"]).linear_cost == 0
+
+
+@pytest.mark.parametrize("adapter", ["pot:Emd", "pot:EmdLazy", "ours:Exact", "ours:ExactSample"])
+def test_potentials_of_exact_solvers_close_the_gap(adapter, tmp_path):
+    problem = ProblemSpec(n=40, m=30, weights="gamma").build()
+    ((reply, answer),) = solve(adapter, {}, problem, [Setting(threshold=1e-9)], tmp_path)
+    verdict = judge_exact(problem, answer["plan"], answer["g"])
+    assert reply["claim"] and verdict.marginal_error <= 1e-12
+    assert abs(verdict.gap) <= 1e-12
 
 
 def test_assignment_refuses_weights(tmp_path):

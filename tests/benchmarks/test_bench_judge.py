@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bench_fakes.problems import two_point_problem
+from scipy import sparse
 
 import benchmarks.problems
-from benchmarks.judge import judge_plan, judge_potentials
+from benchmarks.judge import judge_exact, judge_plan, judge_potentials
 from benchmarks.problems import Problem, ProblemSpec
 
 QUARTERS = Problem(
@@ -147,3 +148,26 @@ def test_closed_form_is_the_minimum():
     for step in (1e-3, -1e-3):
         move = step * np.array([[1, -1], [-1, 1]])
         assert judge_plan(problem, plan + move).objective > best
+
+
+def test_exact_answers_by_hand():
+    """Two points each; the identity is optimal, and the c-transform of any potential bounds its cost."""
+    C = np.array([[0.0, 3.0], [3.0, 1.0]])
+    half = np.full(2, 0.5)
+    problem = Problem(half, half, 1.0, 3.0, None, None, C)
+    optimal = judge_exact(problem, np.diag(half), [0.0, 1.0])
+    assert (optimal.linear_cost, optimal.gap) == (0.5, 0.0)
+    assert judge_exact(problem, np.diag(half), [0.0, 0.0]).gap == pytest.approx(0.0)
+    crossed = judge_exact(problem, half[0] * np.eye(2)[::-1], [0.0, 1.0])
+    assert crossed.gap == pytest.approx((3.0 - 0.5) / 3.0)
+    assert judge_exact(problem, np.diag(half), [100.0, -100.0]).gap > 1
+    stored = judge_exact(problem, sparse.csr_array(np.diag(half)), [0.0, 1.0])
+    assert stored == optimal
+    with pytest.raises(ValueError, match="potentials must have shape"):
+        judge_exact(problem, np.diag(half), [0.0])
+
+
+def test_columns_without_weight_bound_nothing():
+    C = np.array([[1.0, -50.0], [2.0, -50.0]])
+    problem = Problem(np.full(2, 0.5), np.array([1.0, 0.0]), 1.0, 1.0, None, None, C)
+    assert judge_exact(problem, np.array([[0.5, 0.0], [0.5, 0.0]]), [0.0, 9.0]).gap == pytest.approx(0.0)

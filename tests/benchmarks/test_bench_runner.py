@@ -11,7 +11,7 @@ from benchmarks.process import Worker, WorkerTimeout, thread_environment
 from benchmarks.records import Store, read_records
 from benchmarks.runner import Limits, run_case
 from benchmarks.summary import tables
-from benchmarks.tasks import PerIteration, StartUp, ToAccuracy
+from benchmarks.tasks import PerIteration, StartUp, ToAccuracy, ToOptimality
 
 pytestmark = pytest.mark.usefixtures("fake_library")
 
@@ -110,6 +110,21 @@ def test_peers_are_asked_for_their_own_threshold(tmp_path):
     assert gave_up.ratio is None
     steps, _ = run(make_case(*contenders, task=ToAccuracy(tol=1e-9, own=1e-6)), tmp_path / "out.jsonl")
     assert steps == []  # a resumed run does not try again
+
+
+def test_optimality_is_judged(tmp_path):
+    """The product plan is optimal where all costs are equal, and nowhere else."""
+    contenders = (fake("exact", "Exact"), fake("certified", "Certified"), fake("boaster", "Boaster"))
+    _, records = run(make_case(*contenders, task=ToOptimality()), tmp_path / "out.jsonl")
+    assert statuses(records) == {"exact": "ready", "certified": "not reached", "boaster": "not reached"}
+    setups = {r["contender"]: r for r in records if r["record"] == "setup"}
+    assert "gap" not in setups["exact"]["verdict"]  # no potentials: nothing to hold against it
+    assert setups["certified"]["verdict"]["gap"] > 0.01
+    assert setups["boaster"]["verdict"]["marginal_error"] > 0.1
+    unjudged = ToOptimality(judged=False, memory=True)
+    _, records = run(make_case(*contenders, task=unjudged), tmp_path / "unjudged.jsonl")
+    assert set(statuses(records).values()) == {"ready"}
+    assert all("peak_bytes" in r for r in records if r["record"] == "setup")
 
 
 def test_short_solves_are_repeated_within_a_round(tmp_path):

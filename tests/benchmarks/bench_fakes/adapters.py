@@ -64,6 +64,21 @@ class Exact(Halving):
         return Answer(plan=np.outer(self.problem.a, self.problem.b), claim=True)
 
 
+class Certified(Exact):
+    """Brings potentials, and they say that its plan is not optimal."""
+
+    def answer(self, raw):
+        n, m = self.problem.shape
+        return Answer(f=np.zeros(n), g=np.zeros(m), plan=np.outer(self.problem.a, self.problem.b), claim=True)
+
+
+class Boaster(Exact):
+    """Says that it is optimal, and misses its marginals."""
+
+    def answer(self, raw):
+        return Answer(plan=np.outer(self.problem.a, 2 * self.problem.b), claim=True)
+
+
 class Broken(Halving):
     """Raises, with a path in its message."""
 

@@ -1,0 +1,85 @@
+"""Exact transport: plans and potentials that the judge finds optimal up to rounding."""
+
+from __future__ import annotations
+
+from benchmarks.cases import Case, Contender
+from benchmarks.problems import ProblemSpec
+from benchmarks.tasks import ToOptimality
+
+from .base import Suite
+
+
+def _case(
+    name: str,
+    title: str,
+    problem: ProblemSpec,
+    *,
+    simplex: float | None = None,
+    assignment: float | None = None,
+    points: bool = True,
+) -> Case:
+    """Ours on points where there are any, and on the matrix; targets are ratios ours / peer."""
+    ours = [Contender("ours", "ours:ExactSample", note="no matrix")] if points else []
+    ours.append(Contender("ours-matrix" if points else "ours", "ours:Exact", versus="ours" if points else None))
+    peers = [Contender("pot-emd", "pot:Emd", versus="ours", target=simplex)]
+    if points:
+        peers.append(Contender("pot-emd-lazy", "pot:EmdLazy", versus="ours", target=simplex))
+    if problem.n == problem.m and problem.weights == "uniform" and problem.kind not in ("densities", "images"):
+        peers.append(Contender("scipy-assignment", "scipy_exact:Assignment", versus="ours", target=assignment))
+        peers.append(Contender("lapx", "lap:Assignment", versus="ours"))
+    return Case(name, f"exact transport: {title}", problem, ToOptimality(), (*ours, *peers))
+
+
+def _gaussian(n: int, simplex: float | None) -> Case:
+    return _case(f"gaussian-{n}", f"Gaussian clouds, n = m = {n}, d = 3", ProblemSpec(n=n, m=n), simplex=simplex)
+
+
+SUITE = Suite(
+    "exact",
+    "exact transport against the simplex of POT and the assignment of SciPy",
+    (
+        *(_gaussian(n, target) for n, target in ((300, None), (1000, None), (2000, 1 / 2), (5000, None))),
+        _gaussian(10_000, 1 / 4),
+        _case(
+            "gaussian-d20",
+            "Gaussian clouds, n = m = 3000, d = 20",
+            ProblemSpec(n=3000, m=3000, d=20),
+        ),
+        _case(
+            "weighted",
+            "Gaussian clouds, n = 3000, m = 2000, gamma weights, a tenth of them 0",
+            ProblemSpec(n=3000, m=2000, weights="gamma"),
+            simplex=1 / 2,
+        ),
+        _case("random-500", "random costs, n = m = 500", ProblemSpec("random-cost", n=500, m=500), points=False),
+        _case(
+            "random-2000",
+            "random costs, n = m = 2000",
+            ProblemSpec("random-cost", n=2000, m=2000),
+            simplex=1 / 2,
+            assignment=1.2,
+            points=False,
+        ),
+        _case(
+            "densities-w2",
+            "densities on a 32 x 32 grid, W2",
+            ProblemSpec("densities", n=1024, m=1024, cost="W2"),
+            points=False,
+        ),
+        _case(
+            "images-l1",
+            "two digits on all of a 28 x 28 grid, floor 1e-2, L1",
+            ProblemSpec("images", n=784, m=784, cost="L1", floor=1e-2),
+            points=False,
+        ),
+        Case(
+            "gaussian-50000",
+            "exact transport: Gaussian clouds, n = m = 50 000, d = 3, lazily",
+            ProblemSpec(n=50_000, m=50_000, stored=False),
+            ToOptimality(judged=False, memory=True),
+            (Contender("ours", "ours:ExactSample"),),
+        ),
+    ),
+    repeat=3,
+    max_seconds=180.0,
+)
