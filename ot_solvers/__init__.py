@@ -21,6 +21,7 @@ from .result import Solution
 from .solvers import SNS, Crossover, Newton, Simplex, Sinkhorn, Sorting
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
+from .wasserstein import WassersteinDistance, wasserstein
 
 __all__ = [
     "SNS",
@@ -39,6 +40,7 @@ __all__ = [
     "Sorting",
     "Status",
     "UnsupportedError",
+    "WassersteinDistance",
     "__version__",
     "costs",
     "geometry",
@@ -49,4 +51,5 @@ __all__ = [
     "solve_grid",
     "solve_path",
     "solve_sample",
+    "wasserstein",
 ]

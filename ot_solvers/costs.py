@@ -29,6 +29,7 @@ __all__ = [
     "Cost",
     "Dot",
     "Euclidean",
+    "EuclideanPower",
     "Hamming",
     "PNorm",
     "Sphere",
@@ -137,6 +138,30 @@ class RootOfSquares(NamedTuple):
     @staticmethod
     def derivative(kernel, c, u, v):
         return (u - v) / c if c > kernel.zero else kernel.zero
+
+
+class PowerOfSquares(NamedTuple):
+    """``(sum (u - v)**2)**half``."""
+
+    half: float
+    inverse: float
+    p: float
+    zero: float
+
+    @staticmethod
+    def accumulate(kernel, total, u, v):
+        return total + (u - v) * (u - v)
+
+    @staticmethod
+    def finish(kernel, total):
+        return power(total, kernel.half)
+
+    @staticmethod
+    def derivative(kernel, c, u, v):
+        # c is the cost: its power 2 / p the squared distance.
+        if c <= kernel.zero:
+            return kernel.zero
+        return kernel.p * c / power(c, kernel.inverse) * (u - v)
 
 
 class SumOfAbsolutes(NamedTuple):
@@ -343,6 +368,50 @@ class Euclidean(_Weighted):
 
     def kernel(self, dtype, d):
         return RootOfSquares(dtype(0))
+
+    def separate(self, d):
+        return d == 1
+
+
+@dataclass(frozen=True)
+class EuclideanPower(_Weighted):
+    """``(sum w_k (x_k - y_k)**2)**(p / 2)``: a power of the Euclidean distance, as in Wasserstein distances.
+
+    Parameters
+    ----------
+    p : float >= 1, finite
+
+    Raises
+    ------
+    ValueError
+        For other `p`.
+    """
+
+    p: float = 2.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.p, bool) or not (math.isfinite(self.p) and self.p >= 1):
+            raise ValueError(f"p={self.p!r} must be at least 1 and finite")
+        object.__setattr__(self, "p", float(self.p))
+
+    @property
+    def name(self):
+        return f"euclideanpower({self.p:g})"
+
+    def pairwise(self, x, y, xp=compat):
+        diff = _differences(x, y)
+        return xp.sum(diff * diff, axis=-1) ** (self.p / 2)
+
+    def gradient(self, x, y, c, xp=compat):
+        diff = _differences(x, y)
+        square = xp.sum(diff * diff, axis=-1)
+        safe = xp.where(square > 0, square, xp.ones_like(square))
+        slope = xp.where(square > 0, self.p * safe ** (self.p / 2 - 1), xp.zeros_like(square))
+        return slope[..., None] * diff
+
+    def kernel(self, dtype, d):
+        return PowerOfSquares(dtype(self.p / 2), dtype(2 / self.p), dtype(self.p), dtype(0))
 
     def separate(self, d):
         return d == 1

@@ -30,6 +30,8 @@ FORMULAS = [
     (costs.CityBlock(weights=WEIGHTS), lambda x, y: cdist(x, y, "cityblock", w=WEIGHTS)),
     (costs.Chebyshev(), lambda x, y: cdist(x, y, "chebyshev")),
     (costs.Chebyshev(weights=WEIGHTS), lambda x, y: cdist(x * WEIGHTS, y * WEIGHTS, "chebyshev")),
+    (costs.EuclideanPower(p=3.0), lambda x, y: cdist(x, y, "euclidean") ** 3),
+    (costs.EuclideanPower(WEIGHTS, p=1.5), lambda x, y: cdist(x, y, "minkowski", p=2, w=WEIGHTS) ** 1.5),
     (costs.PNorm(1), lambda x, y: cdist(x, y, "cityblock")),
     (costs.PNorm(2), lambda x, y: cdist(x, y, "euclidean")),
     (costs.PNorm(3.5), lambda x, y: cdist(x, y, "minkowski", p=3.5)),

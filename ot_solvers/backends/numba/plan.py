@@ -9,6 +9,7 @@ import numpy as np
 from .cost_kernels import cost_kernel
 from .policy import kernel
 from .rows import cost_buffer, cost_tile, derivative, open_row, shape, tile_size, touch
+from .softmin import LANES, least_reduced
 from .vector_math import LN2, bits, exp2, log2
 
 
@@ -240,6 +241,7 @@ def top_k_blocks(rows, g, k, bounds, first, last, indices, values):
     tile = tile_size(rows)
     costs = cost_buffer(rows, g)
     reduced = np.empty(tile)
+    lanes = np.empty(LANES)
     for i in range(bounds[first], bounds[last]):
         open_row(rows, i, bounds[first], bounds[last], costs)
         value = values[i]
@@ -248,10 +250,7 @@ def top_k_blocks(rows, g, k, bounds, first, last, indices, values):
         for start in range(0, m, tile):
             stop = min(m, start + tile)
             c = cost_tile(rows, i, start, stop, costs)
-            low = math.inf
-            for j in range(stop - start):
-                reduced[j] = c[j] - g[start + j]
-                low = min(low, reduced[j])
+            low = least_reduced(c, g[start:stop], lanes, reduced)
             if held == k and not low < value[k - 1]:
                 continue  # the usual case once the list is good: a tile costs one vector pass
             for j in range(stop - start):

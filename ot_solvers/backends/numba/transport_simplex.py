@@ -39,8 +39,9 @@ class TransportSimplex:
         self.sink = np.asarray(columns, dtype=np.int32) + np.int32(n)
         self.cost = np.asarray(costs, dtype=np.float64)
         self.level = np.concatenate([f, -g])
-        self.penalty = FIRST_PRICE * self._typical_cost()
-        self._keep_bounded()
+        reduced = self._reduced_costs()
+        self.typical = float(np.median(np.abs(reduced[:: 1 + reduced.size // 4096]))) if reduced.size else 0.0
+        self.penalty = max(FIRST_PRICE * self.typical, -float(reduced.min(initial=0.0)))
         self.tree = np.empty((n + m + 1, COLUMNS), dtype=np.int32)
         self.flow = np.zeros(n + m + 1, dtype=np.int64)
         self.potential = np.zeros(n + m + 1)
@@ -58,7 +59,8 @@ class TransportSimplex:
         self.source = np.concatenate([self.source, np.asarray(rows, dtype=np.int32)])
         self.sink = np.concatenate([self.sink, np.asarray(columns, dtype=np.int32) + np.int32(self.n)])
         self.cost = np.concatenate([self.cost, np.asarray(costs, dtype=np.float64)])
-        self._keep_bounded()
+        # Mass from the root and back to it along an arc must not pay.
+        self.penalty = max(self.penalty, -float(self._reduced_costs().min(initial=0.0)))
         self._price()
 
     def pivot(self, most: int) -> bool:
@@ -69,12 +71,13 @@ class TransportSimplex:
         )  # fmt: skip
 
     def insist(self) -> bool:
-        # No way around on known arcs costs more.
+        # No way around on known arcs costs more. Steps start from a typical cost, not from the largest: one huge
+        # cost must not take the digits of the others.
         size = float(np.abs(self.level).max()) + float(np.abs(self.cost).max(initial=0.0))
         limit = 2.0 * self.level.size * size or 1.0
         if self.penalty >= limit:
             return False
-        self.penalty = min(max(DEARER * self.penalty, self._typical_cost(), 1e-300), limit)
+        self.penalty = min(max(DEARER * self.penalty, self.typical, 1e-300), limit)
         self._price()
         return True
 
@@ -98,14 +101,6 @@ class TransportSimplex:
 
     def _reduced_costs(self) -> np.ndarray:
         return self.cost - self.level[self.source] + self.level[self.sink]
-
-    def _typical_cost(self) -> float:
-        """Not the largest: one huge cost must not take the digits of the others."""
-        return float(np.median(np.abs(self._reduced_costs()))) if self.cost.size else 0.0
-
-    def _keep_bounded(self) -> None:
-        """Mass from the root and back to it along an arc must not pay."""
-        self.penalty = max(self.penalty, -float(self._reduced_costs().min(initial=0.0)))
 
 
 def integer_masses(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,18 +37,23 @@ class Crossover(Solver):
     ----------
     candidates : int >= 1, default 16
         Pairs per point for the sweeps on candidates; the simplex starts with half of them.
+    rtol : float in [0, 1), default 0
+        Stop as soon as the cost of the plan is known to be off by at most this share of itself.
     """
 
     candidates: int = 16
+    rtol: float = 0.0
 
     name: ClassVar[str] = "crossover"
 
     def __post_init__(self):
         if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
             raise ValueError(f"candidates={self.candidates!r} must be a positive integer")
+        if isinstance(self.rtol, bool) or not isinstance(self.rtol, (int, float)) or not 0 <= self.rtol < 1:
+            raise ValueError(f"rtol={self.rtol!r} must be in [0, 1)")
 
     def solve(self, problem: Problem, backend, control: Control) -> Outcome:
-        run = _Run(problem, backend, control, self.candidates)
+        run = _Run(self, problem, backend, control)
         try:
             status = run.ended()
         except Stop as stop:
@@ -58,11 +64,11 @@ class Crossover(Solver):
 class _Run(ExactRun):
     """One solve."""
 
-    def __init__(self, problem, backend, control, candidates: int):
+    def __init__(self, options: Crossover, problem, backend, control):
         super().__init__(problem, backend, control)
-        self.candidates = candidates
-        #: Smallest ``C_ij - g_j`` of the rows with weight, from the last pricing.
-        self.cheapest = np.zeros(self.a.size)
+        self.candidates, self.rtol = options.candidates, float(options.rtol)
+        if self.rtol:
+            self.PORTION = 2000
 
     def ended(self) -> Status:
         eps = self.start()
@@ -70,7 +76,9 @@ class _Run(ExactRun):
         afresh = False
         while True:
             unmet = self.pivot()
+            self.look()
             found = self.violated()
+            self.look()
             if unmet and not self.simplex.insist() and found is None:
                 return Status.INFEASIBLE
             if found is not None:
@@ -84,15 +92,17 @@ class _Run(ExactRun):
                 afresh = True
                 self.begin_at_cheapest(*self.arcs_so_far)
 
+    def look(self) -> None:
+        if self.rtol and self.lower > -math.inf:
+            upper = self.upper()
+            if math.isfinite(upper) and upper - self.lower <= self.rtol * abs(upper):
+                raise Stop(Status.CONVERGED)
+
     def certified(self) -> bool:
         """Whether cost and dual value agree up to rounding, by the minima that the last pricing found."""
-        rows, columns, masses = self.simplex.plan()
-        costs = masses * self.backend.pair_costs(self.problem.geometry, self.rows[rows], self.columns[columns])
-        lower = float(self.a @ self.cheapest + self.b @ self.g[self.columns])
-        scale = float(np.abs(costs).sum()) + usual_spread(
-            self.problem.geometry, self.problem.a, self.problem.b, self.backend
-        )
-        return abs(float(costs.sum()) - lower) <= max(GAP * scale, 1e-299)
+        upper = self.upper()
+        scale = abs(upper) + usual_spread(self.problem.geometry, self.problem.a, self.problem.b, self.backend)
+        return abs(upper - self.lower) <= max(GAP * scale, 1e-299)
 
     def start(self) -> float:
         """Potentials near the right ones, and the eps that they belong to."""
@@ -110,6 +120,10 @@ class _Run(ExactRun):
             f, g, eps = refined(rows, columns, costs, self.a, self.b, f, g, eps, self.backend, self.tell)
             few = self.smallest(rows, columns, costs - f[rows] - g[columns], max(1, self.candidates // 2))
             rows, columns, costs = rows[few], columns[few], costs[few]
+            if self.rtol:
+                self.g[self.columns] = g
+                self.bounded_below(self.backend.hardmin(self.problem.geometry, self.masked_g)[self.rows])
+                self.passed()
         reduced = costs - f[rows] - g[columns]
         if eps > 0:  # by the entries of the plan
             order = np.argsort(reduced / eps - np.log(self.a)[rows] - np.log(self.b)[columns], kind="stable")
@@ -153,7 +167,7 @@ class _Run(ExactRun):
         columns, values = self.backend.top_k(geometry, self.masked_g, 1.0, min(ENTERING, self.columns.size))
         self.passed()
         columns, values = columns[self.rows], values[self.rows]
-        self.cheapest = values[:, 0]
+        self.bounded_below(values[:, 0])
         f = self.f[self.rows][:, None]
         size = np.maximum(np.abs(f), np.abs(self.g[columns]))
         row, place = np.nonzero(values - f < -TOLERANCE * size)

@@ -20,6 +20,15 @@ __all__ = ["ExactRun", "Stop"]
 ROUNDING = 1e-12
 
 
+def cheapest_first(reduced: np.ndarray, points: int) -> np.ndarray:
+    """A few arcs per point, those of smallest reduced cost, in that order: what a first basis is made of."""
+    few = 4 * points
+    if reduced.size <= 2 * few:
+        return np.argsort(reduced, kind="stable")
+    least = np.sort(np.argpartition(reduced, few)[:few])  # in order of index: ties are broken the same everywhere
+    return least[np.argsort(reduced[least], kind="stable")]
+
+
 class Stop(Exception):
     """The solve is over."""
 
@@ -50,6 +59,8 @@ class ExactRun:
         self.rows, self.columns = np.flatnonzero(problem.a > 0), np.flatnonzero(problem.b > 0)
         self.a, self.b = problem.a[self.rows], problem.b[self.columns]
         self.f, self.g = np.zeros(n), np.zeros(m)
+        #: Best lower bound so far and the column potentials that prove it.
+        self.lower, self.lower_g = -math.inf, self.g
         self.n_iter = 0
         self.history: list[Progress] = []
         self.started = time.perf_counter()
@@ -87,8 +98,7 @@ class ExactRun:
         g = np.full(self.b.size, np.inf)
         np.minimum.at(g, columns, costs - f[rows])
         g = np.where(np.isfinite(g), g, 0.0)
-        order = np.argsort(costs - f[rows] - g[columns], kind="stable")
-        self.begin(rows, columns, costs, order, f, g)
+        self.begin(rows, columns, costs, cheapest_first(costs - f[rows] - g[columns], f.size + g.size), f, g)
 
     def add(self, rows, columns, costs) -> None:
         """More arcs."""
@@ -105,9 +115,29 @@ class ExactRun:
         simplex = self.simplex
         while not simplex.pivot(self.PORTION):
             self.tell(error=2.0 * simplex.unmet())
+            self.look()
         unmet = simplex.unmet()
         self.remember_potentials()
         return unmet if unmet > ROUNDING else 0.0
+
+    def look(self) -> None:
+        """What a solver wants to know between portions of pivots."""
+
+    def upper(self) -> float:
+        """Cost of the plan of the basis; infinite while mass has no way."""
+        if self.simplex.unmet() > ROUNDING:
+            return math.inf
+        rows, columns, masses = self.simplex.plan()
+        costs = self.backend.pair_costs(self.problem.geometry, self.rows[rows], self.columns[columns])
+        return float(masses @ costs)
+
+    def bounded_below(self, cheapest: np.ndarray) -> None:
+        """Note the dual value of `g` with these smallest ``C_ij - g_j`` of the rows with weight, rounded down."""
+        g = self.g[self.columns]
+        rounding = 4.0 * float(np.finfo(np.float64).eps) * float(self.a @ np.abs(cheapest) + self.b @ np.abs(g))
+        value = float(self.a @ cheapest + self.b @ g) - rounding
+        if value > self.lower:
+            self.lower, self.lower_g = value, self.g.copy()
 
     def remember_potentials(self) -> None:
         f, g = self.simplex.potentials()
@@ -124,6 +154,8 @@ class ExactRun:
         if self.simplex is not None:
             self.remember_potentials()
             self.diagnostics["pivots"] = self.simplex.pivots
+        if status is not Status.INFEASIBLE and self.lower > -math.inf:
+            self.g = self.lower_g
         f, g = self.feasible_potentials()
         plan = self.plan()
         missing = float(np.abs(np.asarray(plan.sum(axis=1)) - self.problem.a).sum())

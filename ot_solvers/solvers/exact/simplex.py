@@ -11,7 +11,7 @@ from ...geometry import SparseGeometry
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
-from .run import ExactRun, Stop
+from .run import ExactRun, Stop, cheapest_first
 
 __all__ = ["Simplex"]
 
@@ -42,7 +42,7 @@ class Simplex(Solver):
             run.begin_at_cheapest(rows, columns, costs)
         else:
             f, g = run.control.init[0][run.rows], run.control.init[1][run.columns]
-            order = np.argsort(costs - f[rows] - g[columns], kind="stable")
+            order = cheapest_first(costs - f[rows] - g[columns], f.size + g.size)
             run.begin(rows, columns, costs, order, f, g)
         while run.pivot():
             if not run.simplex.insist():
@@ -59,6 +59,10 @@ def all_arcs(run: ExactRun):
         rows = np.repeat(np.arange(n), np.diff(indptr))
     else:
         C = np.asarray(geometry.block(0, n))
+        if not geometry.forbids:
+            C = C[np.ix_(run.rows, run.columns)] if run.a.size < n or run.b.size < m else C
+            rows, columns = np.indices(C.shape).reshape(2, -1)
+            return rows, columns, C.ravel()
         rows, columns = np.nonzero(np.isfinite(C))
         costs = C[rows, columns]
     row_place, column_place = np.full(n, -1), np.full(m, -1)
