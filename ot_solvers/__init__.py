@@ -3,7 +3,7 @@
 Start with `solve_sample` (two point clouds), `solve` (a cost matrix) or `solve_grid` (two images).
 """
 
-from . import costs
+from . import costs, couplings
 from . import geometry as geometry
 from ._version import __version__
 from .api import solve, solve_grid, solve_sample
@@ -43,6 +43,7 @@ __all__ = [
     "WassersteinDistance",
     "__version__",
     "costs",
+    "couplings",
     "geometry",
     "get_num_threads",
     "set_num_threads",
