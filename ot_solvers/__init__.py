@@ -15,6 +15,7 @@ from .errors import (
     PerformanceWarning,
     UnsupportedError,
 )
+from .pairwise import PairwiseProgress, pairwise_wasserstein
 from .path import solve_path
 from .problem import Entropic
 from .result import Solution
@@ -32,6 +33,7 @@ __all__ = [
     "Entropic",
     "InfeasibleError",
     "Newton",
+    "PairwiseProgress",
     "PerformanceWarning",
     "Progress",
     "Simplex",
@@ -46,6 +48,7 @@ __all__ = [
     "couplings",
     "geometry",
     "get_num_threads",
+    "pairwise_wasserstein",
     "set_num_threads",
     "sinkhorn_divergence",
     "solve",

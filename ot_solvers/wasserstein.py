@@ -124,9 +124,9 @@ def wasserstein(
     >>> round(float(ots.wasserstein(x, x + [3.0, 4.0])), 6)
     5.0
     """
-    order = _order(p)
-    share = _share(rtol)
-    geometry, library = read_clouds(x, y, a, b, _ground_cost(order))
+    order = order_of(p)
+    share = share_of(rtol)
+    geometry, library = read_clouds(x, y, a, b, ground_cost(order))
     n, m = geometry.shape
     # On the p-th power: (1 - rtol)**p of the upper bound.
     tolerance = -math.expm1(order * math.log1p(-share))
@@ -141,7 +141,8 @@ def wasserstein(
     return WassersteinDistance(order, solution)
 
 
-def _order(p: Any) -> float:
+def order_of(p: Any) -> float:
+    """`p` as the user gave it, checked."""
     if isinstance(p, bool) or not isinstance(p, (int, float)):
         raise TypeError(f"p={p!r} is not a number")
     if not (math.isfinite(p) and p >= 1):
@@ -149,7 +150,8 @@ def _order(p: Any) -> float:
     return float(p)
 
 
-def _share(rtol: Any) -> float:
+def share_of(rtol: Any) -> float:
+    """`rtol` as the user gave it, checked."""
     if isinstance(rtol, bool) or not isinstance(rtol, (int, float)):
         raise TypeError(f"rtol={rtol!r} is not a number")
     if not 0 <= rtol < 1:
@@ -157,7 +159,8 @@ def _share(rtol: Any) -> float:
     return float(rtol)
 
 
-def _ground_cost(p: float) -> costs.Cost:
+def ground_cost(p: float) -> costs.Cost:
+    """The p-th power of the Euclidean distance."""
     if p == 1:
         return costs.Euclidean()
     if p == 2:

@@ -299,6 +299,26 @@ class Backend:
 
         return LinearProgramme(a, b, rows, columns, costs)
 
+    def exact_pairs(self, geometry: Geometry, weights, starts, first, second) -> np.ndarray:
+        """Least costs of transport between pairs of small measures.
+
+        Parameters
+        ----------
+        geometry : Geometry, shape (N, N)
+            Costs between all points of all measures, one measure after another.
+        weights : (N,) array >= 0
+            Equal sums in every measure.
+        starts : (M + 1,) int array
+            Measure k is ``starts[k]:starts[k + 1]``.
+        first, second : (k,) int arrays
+            Which measures.
+
+        Returns
+        -------
+        (k,) float64 array
+        """
+        return blockwise.exact_pairs(self, geometry, weights, starts, first, second)
+
     def sparsify(self, plan: GibbsPlan, dropped: float):
         """Sparse copy of P that drops at most the share `dropped` of every row's mass.
 

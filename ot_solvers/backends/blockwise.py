@@ -214,6 +214,26 @@ def pair_costs(geometry, rows, columns):
     return out
 
 
+def exact_pairs(backend, geometry, weights, starts, first, second):
+    out = np.empty(first.size)
+    for k, (i, j) in enumerate(zip(first, second)):
+        x, y = (
+            start + np.flatnonzero(weights[start:stop] > 0)
+            for start, stop in ((starts[i], starts[i + 1]), (starts[j], starts[j + 1]))
+        )
+        rows, columns = (index.ravel() for index in np.indices((x.size, y.size)))
+        costs = backend.pair_costs(geometry, x[rows], y[columns])
+        order = np.argsort(costs, kind="stable")
+        zero = np.zeros(x.size), np.zeros(y.size)
+        found = backend.transport_simplex(weights[x], weights[y], rows, columns, costs, order, *zero)
+        found.pivot(1 << 40)
+        while found.unmet() > 0 and found.insist():
+            found.pivot(1 << 40)
+        s, t, masses = found.plan()
+        out[k] = masses @ costs.reshape(x.size, y.size)[s, t]
+    return out
+
+
 def cost_gradient(plan):
     geometry = plan.geometry
     xp = geometry.xp

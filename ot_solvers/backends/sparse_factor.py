@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import linalg
 
 __all__ = ["SparseBipartite"]
 
@@ -17,6 +15,9 @@ class SparseBipartite:
 
     def factor(self, rows, columns):
         """The factor for the given diagonals."""
+        from scipy import sparse
+        from scipy.sparse import linalg
+
         # A component without ground is singular: a shift at rounding level pins it.
         R, K = (sparse.diags_array(diagonal * (1 + 1e-14)) for diagonal in (rows, columns))
         matrix = sparse.block_array([[R, -self.P], [-self.P.T, K]], format="csc")

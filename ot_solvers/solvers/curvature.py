@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from ..geometry import DenseGeometry
 from ..plans.gibbs import GibbsPlan
@@ -70,6 +69,8 @@ def semi_dual_hessian(
             threshold *= 30
             found = backend.plan_pattern(plan, threshold, sparse_limit)
             passes += 1
+    from scipy import sparse
+
     pattern = sparse.csr_array((found[2], found[1], found[0]), shape=(n, m))
     return SemiDualHessian(pattern, product, rows, columns, (plan.a, plan.b), backend, core), passes
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import LinearOperator, cg
 
 from ..plans.gibbs import GibbsPlan
 
@@ -19,8 +17,6 @@ __all__ = ["Direction", "Look", "look", "newton_direction"]
 
 #: Entries of a block of the plan: 8 MB of float64.
 BLOCK_ENTRIES = 1 << 20
-#: SciPy 1.12 renamed the relative tolerance of its Krylov solvers.
-_RTOL = "rtol" if "rtol" in inspect.signature(cg).parameters else "tol"
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Look:
     g: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
-    kept: csr_array
+    kept: Any
 
     @property
     def mass(self) -> float:
@@ -82,6 +78,8 @@ def look(backend, plan: GibbsPlan, count: int) -> Look:
             least = float(values.min())
     if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
         values, places = values[:0], places[:0]
+    from scipy.sparse import csr_array
+
     kept = csr_array((values, (places // m, places % m)), shape=(n, m))
     return Look(plan.f, plan.g, rows, columns, kept)
 
@@ -135,7 +133,11 @@ def newton_direction(
         nonlocal steps
         steps += 1
 
-    tolerances: dict[str, Any] = {_RTOL: rtol, "atol": 0.0}
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    # SciPy 1.12 renamed the relative tolerance of its Krylov solvers.
+    name = "rtol" if "rtol" in inspect.signature(cg).parameters else "tol"
+    tolerances: dict[str, Any] = {name: rtol, "atol": 0.0}
     found, _ = cg(
         LinearOperator(size, matvec=product, dtype=np.float64),
         eps * gradient,

@@ -21,6 +21,7 @@ from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
 from .elimination import BipartiteElimination
+from .exact_pairs import exact_pairs
 from .pairs import pair_costs
 from .parallel import block_bounds, run
 from .rows import row_source
@@ -335,6 +336,15 @@ class NumbaBackend(Backend):
 
     def transport_simplex(self, a, b, rows, columns, costs, order, f, g):
         return TransportSimplex(a, b, rows, columns, costs, order, f, g)
+
+    def exact_pairs(self, geometry, weights, starts, first, second):
+        source, _ = row_source(geometry, "float64")
+        if source is None:
+            return super().exact_pairs(geometry, weights, starts, first, second)
+        values = np.empty(first.size)
+        starts, first, second = (np.ascontiguousarray(index, dtype=np.int64) for index in (starts, first, second))
+        run(lambda begin, end: exact_pairs(source, weights, starts, first, second, begin, end, values), first.size)
+        return values
 
     def sparsify(self, plan, dropped):
         if isinstance(plan.geometry, SparseGeometry):

@@ -147,9 +147,10 @@ class _Run(ExactRun):
         m = self.problem.geometry.shape[1]
         rows, columns = np.divmod(keys, m)
         costs = self.backend.pair_costs(self.problem.geometry, rows, columns)
-        allowed = np.isfinite(costs)
-        rows, columns = np.searchsorted(self.rows, rows), np.searchsorted(self.columns, columns)
-        return rows[allowed], columns[allowed], costs[allowed]
+        # Where all that is left of a row is forbidden, columns without weight may come with it.
+        allowed = np.isfinite(costs) & (self.problem.a[rows] > 0) & (self.problem.b[columns] > 0)
+        rows, columns, costs = rows[allowed], columns[allowed], costs[allowed]
+        return np.searchsorted(self.rows, rows), np.searchsorted(self.columns, columns), costs
 
     def smallest(self, rows, columns, reduced, k: int) -> np.ndarray:
         """Mask of the arcs that are among the k smallest of their row or of their column."""

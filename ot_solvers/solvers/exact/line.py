@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from ...errors import UnsupportedError
 from ...geometry import Grid, PointCloud
@@ -83,6 +82,8 @@ class Sorting(Solver):
         n, m = problem.geometry.shape
         path = staircase(*line, problem.a, problem.b)
         f, g = path.potentials(backend.pair_costs(problem.geometry, path.rows, path.columns), n, m)
+        from scipy import sparse
+
         used = path.masses > 0
         plan = sparse.csr_array((path.masses[used], (path.rows[used], path.columns[used])), shape=(n, m))
         return Outcome(f, g, Status.CONVERGED, 0, 0.0, [], self.name, plan=plan)

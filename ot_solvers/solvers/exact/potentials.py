@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import sparse
 
 from ...geometry import DenseGeometry, PointCloud, SparseGeometry
 from ...geometry.base import Geometry
@@ -152,6 +151,8 @@ def refined(rows, columns, costs, a, b, f, g, eps: float, backend, tell: Callabl
     -------
     f, g, eps
     """
+    from scipy import sparse
+
     pattern = SparseGeometry(sparse.csr_array((costs, (rows, columns)), shape=(a.size, b.size)))
     levels = eps * 0.5 ** np.arange(1, REFINING_LEVELS + 1)
     passes = _passes(pattern, a, b, float(levels[-1]), backend, 0.0)

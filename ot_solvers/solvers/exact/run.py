@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from ...problem import Problem
 from ...status import Progress, Status
@@ -174,8 +173,10 @@ class ExactRun:
             g = np.where((self.problem.b > 0) | ~np.isfinite(weightless), g, weightless)
         return f, g
 
-    def plan(self) -> sparse.csr_array:
-        """The plan of the basis; mass without a way goes somewhere, in order of the indices."""
+    def plan(self) -> Any:
+        """The plan of the basis, CSR; mass without a way goes somewhere, in order of the indices."""
+        from scipy import sparse
+
         if self.simplex is None:
             parts = []
             left_a, left_b = self.a, self.b
