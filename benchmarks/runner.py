@@ -119,7 +119,7 @@ class Bench:
         """Run once and judge; the reply and the verdict (None where there is nothing to judge)."""
         with tempfile.TemporaryDirectory(prefix="bench-answer-") as folder:
             reply = self.run(setting, save=folder)
-            answer = {name: _load_array(path) for name, path in reply.pop("answer").items()}
+            answer = {name: load_array(path) for name, path in reply.pop("answer").items()}
         problem = Problem.load(self.problem_file)
         if "plan" in answer and "g" in answer:
             return reply, judge_exact(problem, answer["plan"], answer["g"]).as_record()
@@ -130,7 +130,8 @@ class Bench:
         return reply, None
 
 
-def _load_array(path: str):
+def load_array(path: str):
+    """An array of an answer, dense or sparse, as the worker saved it."""
     from scipy import sparse
 
     return sparse.load_npz(path) if path.endswith(".npz") else np.load(path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .costs import Cost, by_name, names
-from .namespaces import host_array
+from .namespaces import host_array, library_name
 
 __all__ = ["floating", "points", "read_cost", "weights"]
 
@@ -109,6 +109,21 @@ def choice(value: Any, argument: str, known: tuple[str, ...]) -> str:
         hint = suggestion(value, known) if isinstance(value, str) else ""
         raise ValueError(f"{argument}={value!r} is unknown; expected one of {list(known)}{hint}")
     return value
+
+
+def number(value: Any, argument: str) -> float:
+    """A real number of Python or of an array library (0-d arrays are one); its range is the caller's business.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if getattr(value, "shape", None) == () and library_name(value) is not None:
+        value = host_array(value, argument)[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{argument}={value!r} is not a number")
+    return float(value)
 
 
 def tolerance(tol: Any, dtype: np.dtype) -> float:

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from . import costs
+from . import validation as check
 from .api import Options, read_clouds, run_problem
 from .lazy import cached_property
 from .result import Solution
-from .solvers import Crossover, Simplex, Sorting
-from .solvers.auto import ALL_PAIRS
-from .solvers.exact.line import on_a_line
+from .solvers import auto
 from .status import Progress
 
 __all__ = ["WassersteinDistance", "wasserstein"]
@@ -127,14 +126,8 @@ def wasserstein(
     order = order_of(p)
     share = share_of(rtol)
     geometry, library = read_clouds(x, y, a, b, ground_cost(order))
-    n, m = geometry.shape
     # On the p-th power: (1 - rtol)**p of the upper bound.
-    tolerance = -math.expm1(order * math.log1p(-share))
-    method: Any = Crossover(rtol=tolerance)
-    if on_a_line(geometry) is not None:
-        method = Sorting()
-    elif n * m <= ALL_PAIRS:
-        method = Simplex()
+    method, _ = auto.exact_solver(geometry, -math.expm1(order * math.log1p(-share)))
     shared = {"backend": backend, "max_iter": max_iter, "init": init, "callback": callback}
     options = Options(None, method=method, on_failure=on_failure, **shared)
     solution = run_problem(geometry, a, b, library, options)
@@ -143,20 +136,18 @@ def wasserstein(
 
 def order_of(p: Any) -> float:
     """`p` as the user gave it, checked."""
-    if isinstance(p, bool) or not isinstance(p, (int, float)):
-        raise TypeError(f"p={p!r} is not a number")
-    if not (math.isfinite(p) and p >= 1):
+    order = check.number(p, "p")
+    if not (math.isfinite(order) and order >= 1):
         raise ValueError(f"p={p!r} must be at least 1 and finite")
-    return float(p)
+    return order
 
 
 def share_of(rtol: Any) -> float:
     """`rtol` as the user gave it, checked."""
-    if isinstance(rtol, bool) or not isinstance(rtol, (int, float)):
-        raise TypeError(f"rtol={rtol!r} is not a number")
-    if not 0 <= rtol < 1:
+    share = check.number(rtol, "rtol")
+    if not 0 <= share < 1:
         raise ValueError(f"rtol={rtol!r} must be in [0, 1)")
-    return float(rtol)
+    return share
 
 
 def ground_cost(p: float) -> costs.Cost:

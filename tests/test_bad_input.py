@@ -95,6 +95,9 @@ def test_options_of_crossover():
     for candidates in (0, -1, 2.5, True):
         with refused(ValueError, f"candidates={candidates!r} must be a positive integer"):
             ots.Crossover(candidates=candidates)
+    for rtol in (-0.1, 1.0, math.nan, "1", True):
+        with refused(ValueError, f"rtol={rtol!r} must be in [0, 1)"):
+            ots.Crossover(rtol=rtol)
 
 
 def test_sorting_needs_a_line():

@@ -128,6 +128,13 @@ def test_forbidden_pairs_and_points_without_weight(method, seed):
     assert float(solution) == pytest.approx(highs(C[live], a[a > 0], b[b > 0]), abs=1e-8)
 
 
+def test_a_point_without_weight_and_without_allowed_pairs():
+    C = np.array([[np.inf, np.inf], [1.0, 2.0]])
+    for reg in (None, 0.1):
+        pulled = ots.solve(C, [0.0, 1.0], [0.5, 0.5], reg=reg).pull(np.arange(2.0))
+        assert np.isnan(pulled[0]) and pulled[1] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_patterns_without_a_plan(method):
     C = np.full((40, 40), np.inf)

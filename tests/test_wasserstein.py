@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 
 import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
 import ot_solvers as ots
-
-#: The module, whose name the function shadows.
-wasserstein_module = sys.modules["ot_solvers.wasserstein"]
+from ot_solvers.solvers import auto
 
 
 def clouds(kind, rng, n, m):
@@ -39,7 +36,7 @@ KINDS = ["gaussian", "apart", "heavy", "clusters", "lattice", "high dimension"]
 @pytest.mark.parametrize("p", [1, 2, 3.5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interval_holds_the_distance_and_is_as_short_as_asked(kind, p, seed, monkeypatch):
-    monkeypatch.setattr(wasserstein_module, "ALL_PAIRS", 0)
+    monkeypatch.setattr(auto, "ALL_PAIRS", 0)
     rng = np.random.default_rng(seed)
     n, m = rng.integers(210, 500, size=2)
     x, y = clouds(kind, rng, n, m)
@@ -101,6 +98,7 @@ def test_what_comes_back():
     assert isinstance(found.value, float) and found.solution.potential_a.dtype == np.float32
     assert found.solution.sparse_plan().shape == (600, 600)
     assert re.fullmatch(r"WassersteinDistance\([\d.e-]+, p=2, lower=[\d.e-]+\)", repr(found))
+    assert float(ots.wasserstein(x, y, p=np.int64(2), rtol=np.float32(1e-3))) == float(found)
     again = ots.wasserstein(x, y, init=found.solution)
     assert again.solution.n_iter < found.solution.n_iter
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import validation as check
-from ..namespaces import Library, host_array, library_name, resolve
+from ..namespaces import Library, resolve
 from .information import NATS
 
 __all__ = ["read_marginals", "read_number", "read_unit"]
@@ -65,10 +65,7 @@ def read_unit(unit: Any) -> str:
 
 def read_number(value: Any, argument: str, unit: str) -> float:
     """A number >= 0, ``inf`` allowed, or a 0-d array of one."""
-    if getattr(value, "shape", None) == () and library_name(value) is not None:
-        value = host_array(value, argument)[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{argument}={value!r} is not a number ({unit})")
-    if not value >= 0:
+    found = check.number(value, argument)
+    if not found >= 0:
         raise ValueError(f"{argument}={value!r} must not be negative or NaN; it is an entropy in {unit}")
-    return float(value)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import certificates
+from ..backends.base import PlanStatistics
 from ..lazy import cached_property
 from ..problem import Problem
 from .base import TransportPlan
@@ -34,8 +35,6 @@ class SparsePlan(TransportPlan):
 
     @cached_property
     def statistics(self):
-        from ..backends.base import PlanStatistics
-
         entries = self.matrix.tocoo()
         costs = self.backend.pair_costs(self.problem.geometry, entries.row, entries.col)
         return PlanStatistics(
@@ -69,17 +68,19 @@ class SparsePlan(TransportPlan):
         empty = ~(mass > 0)
         out = (self.matrix @ v) / np.where(empty, 1.0, mass)[:, None]
         if empty.any():
-            out[empty] = v[self._nearest(self.problem.geometry)[empty]]
+            out[empty] = self.extrapolated(self.problem.geometry, v)[empty]
         return out
 
     def extrapolated(self, geometry, v):
-        return v[self._nearest(geometry)]
+        columns, values = self._nearest(geometry)
+        # A point all of whose pairs are forbidden has no conditional law: NaN.
+        return np.where(np.isfinite(values)[:, None], v[columns], np.nan)
 
-    def _nearest(self, geometry) -> np.ndarray:
-        """The column where ``C_ij - g_j`` is smallest: where Kantorovich potentials send a row."""
+    def _nearest(self, geometry) -> tuple[np.ndarray, np.ndarray]:
+        """Where ``C_ij - g_j`` is smallest, and that value: Kantorovich potentials send a row there."""
         potential = np.where(self.problem.b > 0, self.g, -np.inf)
-        indices, _ = self.backend.top_k(geometry, potential, 1.0, 1)
-        return indices[:, 0]
+        indices, values = self.backend.top_k(geometry, potential, 1.0, 1)
+        return indices[:, 0], values[:, 0]
 
     def entries(self, dropped):
         """All of them: there are few, and none is small because of rounding."""
@@ -90,5 +91,5 @@ class SparsePlan(TransportPlan):
         out = np.asarray(self.matrix.argmax(axis=1)).reshape(n)
         empty = np.diff(self.matrix.indptr) == 0
         if empty.any():
-            out[empty] = self._nearest(self.problem.geometry)[empty]
+            out[empty] = self._nearest(self.problem.geometry)[0][empty]
         return out.astype(np.int64)

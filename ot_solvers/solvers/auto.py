@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import UnsupportedError
-from ..geometry import SparseGeometry
+from ..geometry import Geometry, SparseGeometry
 from ..penalties import TV
 from ..problem import Problem
 from ..status import Status
@@ -36,7 +36,7 @@ SOLVERS: dict[str, type[Solver]] = {
 #: Those among them for problems without entropy.
 EXACT = (Crossover, Simplex, Sorting)
 #: Allowed pairs up to which the simplex on all of them is faster than a choice among them (measured: 450 points
-#: 20 to 40 ms against 40 to 45, 700 points 45 to 85 against 60 to 70).
+#: 20 to 40 ms against 40 to 45, 700 points 45 to 85 against 58 to 68).
 ALL_PAIRS = 300_000
 
 
@@ -60,21 +60,27 @@ def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
             raise UnsupportedError(f"method={solver.name!r} is for {wanted}; method='auto' chooses what fits")
         return solver, "asked for"
     if problem.eps == 0:
-        return _exact(problem)
+        return exact_solver(problem.geometry)
     if isinstance(problem.penalty_a, TV) or isinstance(problem.penalty_b, TV):
         return Sinkhorn(), "the dual of total variation penalties is not smooth: sweeps only"
     return Auto(), ""
 
 
-def _exact(problem: Problem) -> tuple[Solver, str]:
-    geometry = problem.geometry
+def exact_solver(geometry: Geometry, rtol: float = 0.0) -> tuple[Solver, str]:
+    """The solver for exact transport and the reason in one sentence.
+
+    Parameters
+    ----------
+    rtol : float in [0, 1)
+        See `Crossover`; the others are exact whatever it is.
+    """
     if on_a_line(geometry) is not None:
         return Sorting(), "on a line the plan that keeps the order is optimal"
     n, m = geometry.shape
     pairs = geometry.matrix.nnz if isinstance(geometry, SparseGeometry) else n * m
     if pairs <= ALL_PAIRS:
         return Simplex(), f"{pairs} pairs are few enough to look at all of them"
-    return Crossover(), f"{pairs} pairs are too many to look at all of them"
+    return Crossover(rtol=rtol), f"{pairs} pairs are too many to look at all of them"
 
 
 @dataclass(frozen=True)

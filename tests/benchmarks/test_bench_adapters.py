@@ -9,7 +9,7 @@ from benchmarks.adapters import Setting, load_adapter
 from benchmarks.judge import judge_exact, judge_plan, judge_potentials
 from benchmarks.problems import Problem, ProblemSpec
 from benchmarks.process import Worker
-from benchmarks.runner import _load_array
+from benchmarks.runner import load_array
 from benchmarks.suites import SUITES
 
 pytestmark = pytest.mark.peer
@@ -63,7 +63,7 @@ def solve(adapter, options, problem, settings, folder):
         for setting in settings:
             worker.ask("compile", 120, setting=setting.as_record())
             reply = worker.ask("run", 120, setting=setting.as_record(), save=str(folder))
-            yield reply, {name: _load_array(path) for name, path in reply["answer"].items()}
+            yield reply, {name: load_array(path) for name, path in reply["answer"].items()}
 
 
 def assert_known_solution(problem, plan, answer, tolerance):

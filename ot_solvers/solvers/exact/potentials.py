@@ -28,7 +28,8 @@ EXTENDED_BY = 2048
 #: Sweeps on every level, and on the first of all points after a sample.
 SWEEPS, SWEEPS_AFTER_SAMPLE = 3, 4
 #: Targets of a row, on the median, at which levels end: then its nearest ones are known. (Measured for n = 6000,
-#: d = 3 and 20: 12 to 24 end later, at an eps where few sweeps are too few; the total grows by 10 to 30 %.)
+#: d = 3 and 20: 24 takes up to 20 % more time in all, 12 takes 15 to 36 %: they end at an eps where few sweeps are
+#: too few.)
 CROWD = 48.0
 #: Levels over candidates only, each half of the one before, and sweeps on each; a last one takes more.
 REFINING_LEVELS, REFINING_SWEEPS, LAST_SWEEPS = 4, 20, 100

@@ -149,7 +149,7 @@ class ExactRun:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def outcome(self, status: Status, method: str, reason: str = "") -> Outcome:
+    def outcome(self, status: Status, method: str) -> Outcome:
         if self.simplex is not None:
             self.remember_potentials()
             self.diagnostics["pivots"] = self.simplex.pivots
@@ -159,7 +159,7 @@ class ExactRun:
         plan = self.plan()
         missing = float(np.abs(np.asarray(plan.sum(axis=1)) - self.problem.a).sum())
         return Outcome(
-            f, g, status, self.n_iter, missing, self.history, method, reason, self.diagnostics, plan=plan
+            f, g, status, self.n_iter, missing, self.history, method, diagnostics=self.diagnostics, plan=plan
         )
 
     def feasible_potentials(self) -> tuple[np.ndarray, np.ndarray]:
