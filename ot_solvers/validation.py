@@ -111,7 +111,7 @@ def choice(value: Any, argument: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def number(value: Any, argument: str) -> float:
+def number(value: Any, argument: str, unit: str = "") -> float:
     """A real number of Python or of an array library (0-d arrays are one); its range is the caller's business.
 
     Raises
@@ -122,7 +122,7 @@ def number(value: Any, argument: str) -> float:
     if getattr(value, "shape", None) == () and library_name(value) is not None:
         value = host_array(value, argument)[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{argument}={value!r} is not a number")
+        raise TypeError(f"{argument}={value!r} is not a number{unit and f' ({unit})'}")
     return float(value)
 
 

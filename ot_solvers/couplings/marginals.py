@@ -65,7 +65,7 @@ def read_unit(unit: Any) -> str:
 
 def read_number(value: Any, argument: str, unit: str) -> float:
     """A number >= 0, ``inf`` allowed, or a 0-d array of one."""
-    found = check.number(value, argument)
+    found = check.number(value, argument, unit)
     if not found >= 0:
         raise ValueError(f"{argument}={value!r} must not be negative or NaN; it is an entropy in {unit}")
     return found
