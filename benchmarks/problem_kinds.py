@@ -13,6 +13,8 @@ import numpy as np
 STUDENT_DEGREES = 3
 #: Clusters of a cloud, and their width next to distances of order 1 between them.
 CLUSTERS, CLUSTER_WIDTH = 8, 0.02
+#: Words of all documents, and of one.
+VOCABULARY, FEWEST_WORDS, MOST_WORDS = 5000, 5, 60
 #: Width of the smoothing of a random field, as a fraction of the grid's side.
 FIELD_WIDTH = 1 / 16
 #: Spline interpolation leaves ripples of rounding errors: what is below this fraction of the peak is no ink.
@@ -61,6 +63,20 @@ def clustered(rng, spec):
         return centres[members] + CLUSTER_WIDTH * rng.normal(size=(size, spec.d)), weights / weights.sum()
 
     return *measure(spec.n), *measure(spec.m)
+
+
+def documents(rng, spec):
+    """Pairs of documents as weighted points: words that occur unequally often, from one vocabulary."""
+    vocabulary = rng.normal(size=(VOCABULARY, spec.d))
+
+    def side():
+        sizes = rng.integers(FEWEST_WORDS, MOST_WORDS + 1, size=spec.n)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        words = np.concatenate([rng.permutation(VOCABULARY)[:size] for size in sizes])
+        counts = 1.0 + rng.geometric(0.5, size=starts[-1])
+        return vocabulary[words], counts / np.repeat(np.add.reduceat(counts, starts[:-1]), sizes), starts
+
+    return *side(), *side()
 
 
 def densities(rng, spec):

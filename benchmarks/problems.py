@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .problem_kinds import MEASURES, POINTS
+from .problem_kinds import MEASURES, POINTS, documents
 
 #: Entries of a cost block held at once while reducing over all pairs: 32 MB in float64.
 BLOCK_ENTRIES = 4_000_000
+
+#: Pairs beyond which only extreme points are asked for the largest cost.
+MANY_PAIRS = 1 << 28
 
 #: Costs by name: a function of the difference along each axis, and one of the sum over the axes.
 COSTS = {"W2": (np.square, np.asarray), "W1": (np.square, np.sqrt), "L1": (np.abs, np.asarray)}
@@ -28,7 +31,8 @@ class ProblemSpec:
         own (``"clustered"``, ``"densities"``, ``"images"``).
     n, m, d : int
         Number of points on each side; dimension (where the family does not say). On a grid (``"densities"``,
-        ``"images"``) ``n = m`` is the number of its nodes, a square.
+        ``"images"``) ``n = m`` is the number of its nodes, a square. For ``"documents"`` n pairs of documents with
+        5 to 60 words each; m is not looked at.
     eps : float > 0
         Regularisation as a fraction of the largest cost.
     weights : {"uniform", "random", "gamma"}
@@ -70,9 +74,13 @@ class ProblemSpec:
         if not self.stored and self.cost != "W2":
             raise ValueError(f"only 'W2' comes without a stored matrix, not {self.cost!r}")
         rng = np.random.default_rng(self.seed)
+        if self.kind == "documents":
+            x, a, starts_x, y, b, starts_y = documents(rng, self)
+            return Problem(a, b, self.eps, 1.0, x, y, None, starts_x, starts_y)
         x, y, C, a, b = self._draw(rng)
         if C is None:
-            max_cost = max(float(block.max()) for _, block in cost_blocks(x, y, self.cost))
+            far_x, far_y = (extreme(z) if self.n * self.m > MANY_PAIRS else z for z in (x, y))
+            max_cost = max(float(block.max()) for _, block in cost_blocks(far_x, far_y, self.cost))
         else:
             max_cost = float(C.max())
         dtype = np.dtype(self.dtype)
@@ -95,7 +103,7 @@ class ProblemSpec:
         elif self.kind in POINTS:
             x, y = POINTS[self.kind](rng, self)
         else:
-            known = sorted([*MEASURES, *POINTS, "random-cost"])
+            known = sorted([*MEASURES, *POINTS, "documents", "random-cost"])
             raise ValueError(f"kind must be one of {known}, not {self.kind!r}")
         return x, y, C, self._weights(rng, self.n), self._weights(rng, self.m)
 
@@ -129,6 +137,9 @@ class Problem:
         Largest cost, known to every solver that wants to start an ε-schedule from it.
     x : (n, d) array or None, y : (m, d) array or None
     C : (n, m) array or None
+    starts_x, starts_y : (k + 1,) int arrays or None
+        Many small problems instead of one: points ``x[starts_x[k]:starts_x[k + 1]]`` with their weights against
+        those of y, each with sum 1.
     """
 
     a: np.ndarray
@@ -138,11 +149,20 @@ class Problem:
     x: np.ndarray | None = None
     y: np.ndarray | None = None
     C: np.ndarray | None = None
+    starts_x: np.ndarray | None = None
+    starts_y: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """``(n, m)``."""
         return len(self.a), len(self.b)
+
+    def pairs(self):
+        """Yield ``(x, a, y, b)`` of the small problems."""
+        for k in range(len(self.starts_x) - 1):
+            first = slice(self.starts_x[k], self.starts_x[k + 1])
+            second = slice(self.starts_y[k], self.starts_y[k + 1])
+            yield self.x[first], self.a[first], self.y[second], self.b[second]
 
     @property
     def dtype(self) -> np.dtype:
@@ -170,6 +190,15 @@ class Problem:
         for scalar in ("eps", "max_cost"):
             arrays[scalar] = float(arrays[scalar])
         return cls(**arrays)
+
+
+def extreme(points):
+    """The points that no others enclose: the largest distance to any other point is that of one of them."""
+    from scipy.spatial import ConvexHull
+
+    return (
+        points[ConvexHull(points).vertices] if points.shape[1] > 1 else points[[points.argmin(), points.argmax()]]
+    )
 
 
 def row_slices(n: int, m: int):

@@ -15,12 +15,14 @@ import numpy as np
 
 from .adapters import load_adapter
 from .cases import Case, Contender
-from .judge import judge_exact, judge_plan, judge_potentials
+from .judge import judge_exact, judge_plan, judge_potentials, judge_some, judge_values
 from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
 from .records import Store
 from .tasks import NotReached
 
+#: Pairs of points beyond which the judge looks at some rows and columns only.
+MOST_JUDGED = 1 << 32
 #: Pause between two contenders: idle threads of OpenBLAS and OpenMP spin for some 30 ms before they sleep.
 SETTLE_SECONDS = 0.1
 
@@ -109,22 +111,26 @@ class Bench:
         """Compile for a setting; seconds."""
         return self._worker.ask("compile", START_SECONDS, setting=setting.as_record())["seconds"]
 
-    def run(self, setting, **more) -> dict:
-        """Run once; the worker's reply."""
+    def run(self, setting, limit: float | None = None, **more) -> dict:
+        """Run once, within `limit` seconds where it is given; the worker's reply."""
         # Twice the limit: runs that are capped by iterations come back a little late, and with an answer.
-        timeout = (2 * self.max_seconds + 10) * more.get("repeat", 1)
+        timeout = limit or (2 * self.max_seconds + 10) * more.get("repeat", 1)
         return self._worker.ask("run", timeout, setting=setting.as_record(), **more)
 
-    def judged_run(self, setting) -> tuple[dict, dict | None]:
+    def judged_run(self, setting, **more) -> tuple[dict, dict | None]:
         """Run once and judge; the reply and the verdict (None where there is nothing to judge)."""
         with tempfile.TemporaryDirectory(prefix="bench-answer-") as folder:
-            reply = self.run(setting, save=folder)
+            reply = self.run(setting, save=folder, **more)
             answer = {name: load_array(path) for name, path in reply.pop("answer").items()}
         problem = Problem.load(self.problem_file)
+        if "values" in answer:
+            return reply, judge_values(problem, answer["values"]).as_record()
         if "plan" in answer and "g" in answer:
             return reply, judge_exact(problem, answer["plan"], answer["g"]).as_record()
         if "plan" in answer:
             return reply, judge_plan(problem, answer["plan"]).as_record()
+        if "f" in answer and problem.C is None and self.shape[0] * self.shape[1] > MOST_JUDGED:
+            return reply, judge_some(problem, answer["f"], answer["g"]).as_record()
         if "f" in answer:
             return reply, judge_potentials(problem, answer["f"], answer["g"]).as_record()
         return reply, None

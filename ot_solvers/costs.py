@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import array_api_compat.numpy as compat
 import numpy as np
@@ -48,6 +48,9 @@ class Cost:
 
     #: ``c(x, y) = c(y, x)``. A cost for which this is False must define `swapped`.
     symmetric: bool = True
+    #: ``c(x, y)`` of prepared points does not fall while some ``|x_k - y_k|`` grows: to all points of a box it is
+    #: at least that to the nearest one, which lets backends leave out what is far away.
+    boundable: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -304,6 +307,7 @@ class _Weighted(Cost):
     """Costs whose coordinates can carry weights; ``weights`` is a tuple of d positive numbers."""
 
     weights: tuple[float, ...] | None = None
+    boundable: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.weights is None:
@@ -524,6 +528,8 @@ class Dot(Cost):
 class _OnSphere(Cost):
     """Costs that look at directions only."""
 
+    boundable = True
+
     def prepare(self, x, xp=compat):
         # Scaling by the largest coordinate first: norms of huge and tiny points stay in range.
         largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
@@ -588,6 +594,8 @@ class Sphere(_OnSphere):
 @dataclass(frozen=True)
 class Hamming(Cost):
     """Share of coordinates that differ, between 0 and 1."""
+
+    boundable: ClassVar[bool] = True
 
     def pairwise(self, x, y, xp=compat):
         different = x[:, None, :] != y[None, :, :]

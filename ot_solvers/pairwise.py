@@ -136,28 +136,42 @@ class _Collection:
         for k, (x, a) in enumerate(pairs):
             given[f"measures[{k}]"] = x
             if a is not None:
-                given[f"the weights of measures[{k}]"] = a
+                given[_weights_of(k)] = a
         name = resolve(given)
-        points: list[np.ndarray] = []
-        weights: list[np.ndarray] = []
-        for k, (x, a) in enumerate(pairs):
-            cloud = check.points(x, f"measures[{k}]")
-            if points and cloud.shape[1] != points[0].shape[1]:
+        points = [check.point_array(x, f"measures[{k}]") for k, (x, _) in enumerate(pairs)]
+        for k, cloud in enumerate(points):
+            if cloud.shape[1] != points[0].shape[1]:
                 raise ValueError(
                     f"measures[{k}] has {cloud.shape[1]} coordinates and measures[0] {points[0].shape[1]}; "
                     "expected the same number"
                 )
-            points.append(cloud)
-            weights.append(check.weights(a, f"the weights of measures[{k}]", len(cloud), None))
-        totals = np.array([w.sum() for w in weights])
-        k = int(np.argmax(np.abs(totals - totals[0])))
+        weights = [
+            np.full(len(cloud), 1 / len(cloud)) if a is None else check.floating(a, _weights_of(k))
+            for k, (cloud, (_, a)) in enumerate(zip(points, pairs, strict=True))
+        ]
+        for k, (cloud, w) in enumerate(zip(points, weights, strict=True)):
+            if w.shape != (len(cloud),):
+                check.weights(w, _weights_of(k), len(cloud))  # raises
+        collection = cls(points, weights, Library(name, np.result_type(*{cloud.dtype for cloud in points})))
+        collection.check()
+        return collection
+
+    def check(self) -> None:
+        """Raise for entries and masses that are no measure's; a sum tells first, for there may be many."""
+        with np.errstate(all="ignore"):
+            totals = np.array([w.sum(dtype=np.float64) for w in self.weights])
+            sums = np.array([cloud.sum(dtype=np.float64) for cloud in self.points])
+            lowest = np.array([w.min() for w in self.weights])
+        for k in map(int, np.flatnonzero(~np.isfinite(sums + totals) | (lowest < 0))):
+            check.finite(self.points[k], f"measures[{k}]")
+            check.weights(self.weights[k], _weights_of(k), len(self.points[k]))
         if not (totals > 0).all():
             raise ValueError(f"measures[{int(np.argmin(totals))}] has no mass")
+        k = int(np.argmax(np.abs(totals - totals[0])))
         if abs(totals[k] - totals[0]) > 1e-6 * totals[0]:
             raise ValueError(
                 f"total masses differ: measures[0] has {totals[0]:.9g}, measures[{k}] {totals[k]:.9g}"
             )
-        return cls(points, weights, Library(name, np.result_type(*points)))
 
     def measure(self, k: int):
         return self.points[k], self.weights[k]
@@ -166,12 +180,16 @@ class _Collection:
         """Least costs of some pairs."""
         used, index = np.unique(pairs, return_inverse=True)
         index = index.reshape(pairs.shape)
-        x = np.concatenate([self.points[k] for k in used]).astype(np.float64)
-        weights = np.concatenate([self.weights[k] for k in used])
+        x = np.concatenate([self.points[k] for k in used]).astype(np.float64, copy=False)
+        weights = np.concatenate([self.weights[k] for k in used]).astype(np.float64, copy=False)
         starts = np.concatenate([[0], np.cumsum([len(self.points[k]) for k in used])])
         engine = registry.get("numba" if backend == "auto" else backend)
         cloud = PointCloud(x, x, ground_cost(p))
         return engine.exact_pairs(cloud, weights, starts, index[:, 0], index[:, 1])
+
+
+def _weights_of(k: int) -> str:
+    return f"the weights of measures[{k}]"
 
 
 def _split(measure: Any, k: int):

@@ -48,13 +48,19 @@ def finite(array: np.ndarray, argument: str) -> None:
 
 def points(value: Any, argument: str) -> np.ndarray:
     """(n, d) points, n and d at least 1, finite."""
+    array = point_array(value, argument)
+    finite(array, argument)
+    return array
+
+
+def point_array(value: Any, argument: str) -> np.ndarray:
+    """`points` whose entries nobody has looked at."""
     array = floating(value, argument)
     if array.ndim != 2:
         hint = f"; a single coordinate is {argument}[:, None]" if array.ndim == 1 else ""
         raise ValueError(f"{argument} has shape {array.shape}; expected (n, d){hint}")
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise ValueError(f"{argument} is empty: shape {array.shape}")
-    finite(array, argument)
     return array
 
 

@@ -151,3 +151,15 @@ def test_the_start_is_not_written_to(problem):
     before = cold.plan.copy()
     ots.solve(C, a, b, reg=0.02, init=cold)
     np.testing.assert_array_equal(cold.plan, before)
+
+
+@pytest.mark.parametrize("method", ["auto", "sinkhorn", "newton"])
+def test_a_start_far_from_the_solution(method):
+    """Mass has to cross a wide gap, of which the start knows nothing: an extrapolation once followed rounding."""
+    pool = np.array([0.0, 0.1, 0.2, 5.0, 5.1, 5.3])[:, None]
+    known = ots.solve_sample(pool, pool, reg=0.4)
+    rows, columns = [2, 3, 5], [0, 1, 4]
+    init = known.potential_a[rows], known.potential_b[columns]
+    found = ots.solve_sample(pool[rows], pool[columns], reg=0.4, init=init, method=method)
+    assert found.converged
+    assert found.value == pytest.approx(ots.solve_sample(pool[rows], pool[columns], reg=0.4).value, rel=1e-6)

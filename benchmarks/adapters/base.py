@@ -47,6 +47,8 @@ class Answer:
     plan : (n, m) array, SciPy sparse array, or None
         For solvers that have no potentials in that convention; with Kantorovich potentials `f` and `g` where exact
         solvers have them.
+    values : (k,) array or None
+        Optimal costs, where there are many small problems.
     iterations : int or None
         Full iterations (both sides updated), as the library counts them.
     claim : bool or None
@@ -58,6 +60,7 @@ class Answer:
     f: np.ndarray | None = None
     g: np.ndarray | None = None
     plan: np.ndarray | None = None
+    values: np.ndarray | None = None
     iterations: int | None = None
     claim: bool | None = None
     details: dict[str, float] | None = None

@@ -108,6 +108,32 @@ class ExactSample(Exact):
         return self.ots.solve_sample(*arrays, **keywords)
 
 
+class Wasserstein(ExactSample):
+    """``ots.wasserstein`` of order 2, to half of the relative gap that the cost may have."""
+
+    def run(self, setting: Setting):
+        rtol = 0.5 * setting.threshold
+        found = self.ots.wasserstein(*self.arrays, p=2, rtol=rtol, on_failure="ignore")
+        return found.solution
+
+
+class Pairwise(Dense):
+    """``ots.pairwise_wasserstein`` on pairs of small measures, order 1."""
+
+    def prepare(self):
+        import ot_solvers
+
+        self.ots = ot_solvers
+        self.measures = [measure for x, a, y, b in self.problem.pairs() for measure in ((x, a), (y, b))]
+        self.wanted = [(k, k + 1) for k in range(0, len(self.measures), 2)]
+
+    def run(self, setting: Setting):
+        return self.ots.pairwise_wasserstein(self.measures, p=1, pairs=self.wanted)
+
+    def answer(self, raw):
+        return Answer(values=raw, claim=True)
+
+
 class Grid(Dense):
     """``ots.solve_grid`` on densities on one square grid: axes instead of a matrix.
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from . import exact, newton, regimes, sinkhorn, smoke, sns_paper
+from . import exact, large, newton, regimes, sinkhorn, smoke, sns_paper
 from .base import Suite
 
 SUITES: dict[str, Suite] = {
     suite.name: suite
-    for suite in (sinkhorn.SUITE, newton.SUITE, exact.SUITE, regimes.SUITE, sns_paper.SUITE, smoke.SUITE)
+    for suite in (
+        sinkhorn.SUITE,
+        newton.SUITE,
+        exact.SUITE,
+        large.SUITE,
+        regimes.SUITE,
+        sns_paper.SUITE,
+        smoke.SUITE,
+    )
 }
 
 __all__ = ["SUITES", "Suite"]

@@ -80,6 +80,26 @@ SUITE = Suite(
             points=False,
         ),
         Case(
+            "wasserstein-5000",
+            "W2 to a relative accuracy of 1e-3: Gaussian clouds, n = m = 5000, d = 3",
+            ProblemSpec(n=5000, m=5000),
+            ToOptimality(tol=2e-3),
+            (
+                Contender("ours", "ours:Wasserstein"),
+                Contender("pot-emd", "pot:Emd", versus="ours", target=1 / 10),
+            ),
+        ),
+        Case(
+            "word-mover",
+            "exact transport: 2000 pairs of documents of 5 to 60 words, d = 50, Euclidean",
+            ProblemSpec("documents", n=2000, d=50, stored=False),
+            ToOptimality(),
+            (
+                Contender("ours", "ours:Pairwise", note="all pairs in one call"),
+                Contender("pot-emd", "pot:EmdPairs", versus="ours", target=1 / 5, note="a loop"),
+            ),
+        ),
+        Case(
             "gaussian-50000",
             "exact transport: Gaussian clouds, n = m = 50 000, d = 3, lazily",
             ProblemSpec(n=50_000, m=50_000, stored=False),

@@ -120,6 +120,7 @@ class Backend:
         a: np.ndarray,
         penalty: Penalty,
         precision: str = "float64",
+        log_b: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Row half of a Sinkhorn iteration and the column masses it leaves, in one read of the cost.
 
@@ -141,17 +142,24 @@ class Backend:
             Of the row side.
         precision : {"float64", "float32"}
             Arithmetic of single pairs; sums are float64.
+        log_b : (m,) array or None
+            The part of `h` that is weights. Where it is given, pairs that carry a share of ``a_i b_j`` below the
+            rounding of `precision` may be left out.
 
         Returns
         -------
         f : (n,) array, cost units
             0 where a row has no finite cost.
         column_mass : (m,) array
-            ``sum_i a_i exp((f_i - C_ij) / eps + h_j)`` with the new `f`. Entries below 1e-50 of the total
+            ``sum_i a_i exp((f_i - C_ij) / eps + h_j)`` with the new `f`. Entries below `mass_floor` times b_j
             may be inexact: the caller takes a column `softmin` there.
         """
         self._warn("sweep", geometry)
         return blockwise.sweep(self, geometry, f, h, eps, a, penalty)
+
+    def mass_floor(self, geometry: Geometry, precision: str = "float64") -> float:
+        """Share of a column's weight below which the column masses of `sweep` may be inexact."""
+        return 1e-50
 
     def sweep_entries(
         self, plan: GibbsPlan, f: np.ndarray | None, penalty: Penalty, threshold: float, limit: int
@@ -192,12 +200,18 @@ class Backend:
         return CostStatistics(*blockwise.cost_statistics(geometry))
 
     def transport(self, plan: GibbsPlan, v: np.ndarray) -> np.ndarray:
-        """``sum_j P_ij v_j`` without P; (m, k) -> (n, k)."""
+        """``sum_j P_ij v_j`` without P; (m, k) -> (n, k).
+
+        Entries below rounding of ``a_i b_j`` may be left out.
+        """
         self._warn("transport", plan.geometry)
         return blockwise.transport(plan, v)
 
     def plan_statistics(self, plan: GibbsPlan) -> PlanStatistics:
-        """Both marginals and the cost of every row, one pass, float64."""
+        """Both marginals and the cost of every row, one pass, float64.
+
+        Entries below rounding of ``a_i b_j`` may be left out.
+        """
         self._warn("plan_statistics", plan.geometry)
         return PlanStatistics(*blockwise.plan_statistics(plan))
 

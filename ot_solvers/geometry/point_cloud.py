@@ -11,6 +11,7 @@ from ..costs import Cost, SqEuclidean
 from ..lazy import cached_property
 from ..validation import floating
 from .base import Geometry
+from .tiles import Tiles, tiles_of
 
 __all__ = ["PointCloud"]
 
@@ -81,8 +82,10 @@ class PointCloud(Geometry):
             x, y = self._of.prepared
             return y, x
         xp = self.xp
-        x, y = (xp.astype(z, xp.float64) for z in (self.x, self.y))
-        return self.cost.prepare(x, xp), self.cost.prepare(y, xp)
+        x = self.cost.prepare(xp.astype(self.x, xp.float64, copy=False), xp)
+        if self.y is self.x:
+            return x, x
+        return x, self.cost.prepare(xp.astype(self.y, xp.float64, copy=False), xp)
 
     @cached_property
     def _columns(self) -> dict:
@@ -97,6 +100,29 @@ class PointCloud(Geometry):
         if key not in self._columns:
             x, y = (np.ascontiguousarray(z.T, dtype=dtype) for z in self.prepared)
             self._columns[key] = (x, x if self.x is self.y else y)
+        return self._columns[key]
+
+    def tiles(self, size: int) -> tuple[Tiles, Tiles]:
+        """Prepared x and y in an order in which neighbours are near each other, cut into tiles."""
+        if self._of is not None:
+            x, y = self._of.tiles(size)
+            return y, x
+        key = f"tiles of {size}"
+        if key not in self._columns:
+            x, y = self.prepared
+            first = tiles_of(x, size)
+            self._columns[key] = (first, first if self.x is self.y else tiles_of(y, size))
+        return self._columns[key]
+
+    def tiled_columns(self, dtype, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """`columns` in the order of the tiles."""
+        if self._of is not None:
+            x, y = self._of.tiled_columns(dtype, size)
+            return y, x
+        key = f"{np.dtype(dtype).char} in tiles of {size}"
+        if key not in self._columns:
+            pair = zip(self.columns(dtype), self.tiles(size), strict=True)
+            self._columns[key] = tuple(np.ascontiguousarray(z[:, tiles.order]) for z, tiles in pair)
         return self._columns[key]
 
     def block(self, start, stop):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
+
+import numpy as np
 
 from ..errors import UnsupportedError
 from ..geometry import Geometry, SparseGeometry
 from ..penalties import TV
 from ..problem import Problem
 from ..status import Status
+from . import multiscale
 from .annealing import LEVEL_ERROR, anneal
 from .base import Control, Monitor, Outcome, Solver
 from .exact import Crossover, Simplex, Sorting
 from .exact.line import on_a_line
-from .iteration import land
+from .iteration import accelerate, land
+from .iteration import anneal as sweep_levels
 from .newton import Newton, NewtonRun
 from .schedules import levels_of
 from .sinkhorn import Sinkhorn
@@ -118,7 +122,10 @@ class _Run(NewtonRun):
             return self.ended_by_newton(
                 self.g, f"{self.monitor.iteration} sweeps in one kernel call were not enough"
             )
-        g, status = anneal(self, g, levels)
+        if self.control.init is None and multiscale.suits(problem):
+            g, status = self.from_clusters()
+        else:
+            g, status = anneal(self, g, levels)
         if status is not None:
             land(self, g, eps, self.monitor)
             return self.report(status, self.method, "the solve ended on the way to the eps asked for")
@@ -127,12 +134,40 @@ class _Run(NewtonRun):
         self.arrived = len(self.monitor.history)
         #: Passes that sweeps, and Newton steps, were predicted to need when that was last looked at.
         self.predicted = (math.nan, math.nan)
+        if self.precision == "float32" and problem.geometry.dtype == np.float64:
+            g, status = self.roughly(g)
+            if status is not None:
+                return self.report(status, self.method, self.why_sweeps(status))
         status = self.converge(g, eps, self.rule, self.newton_is_cheaper)
         if status is None:
             left, steps = self.predicted
             reason = f"sweeps would have taken about {_rounded(left)} more passes, Newton's method {steps:.0f}"
             return self.ended_by_newton(self.best()[1], reason)
         return self.report(status, self.method, self.why_sweeps(status))
+
+    def from_clusters(self) -> tuple[np.ndarray, Status | None]:
+        """Where to start at the target on a large cloud; the status where the solve is over."""
+        problem = self.problem
+        try:
+            g, eps = multiscale.clustered_start(problem, self.backend, self.control.callback)
+        except multiscale.Stopped:
+            return self.g, Status.STOPPED_BY_CALLBACK
+        if multiscale.in_float32(problem):
+            self.precision = "float32"
+        control = replace(self.control, init=(self.f, g), init_eps=eps)
+        levels = levels_of(problem, control, Sinkhorn.annealing)
+        return sweep_levels(self, g, levels[:-1], Sinkhorn.sweeps_per_level, self.monitor)
+
+    def roughly(self, g) -> tuple[np.ndarray, Status | None]:
+        """Sweeps in float32 as long as its rounding does not show; then costs are float64 again."""
+        eps = self.problem.eps
+        self.aim(eps)
+        enough = max(self.control.tol, self.noise(eps) / 8)
+        status = accelerate(self, g, eps, self.rule(), self.monitor, lambda monitor: monitor.best <= enough)
+        if status in (Status.MAX_ITER, Status.STOPPED_BY_CALLBACK, Status.DIVERGED):
+            return g, status
+        self.refine(eps)
+        return self.g, None
 
     def ended_by_newton(self, g, reason: str) -> Outcome:
         status = self.polish(g, self.problem.eps)

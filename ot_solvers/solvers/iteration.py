@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..problem import Problem
 from ..status import Status
 from .acceleration import Anderson, Relaxation
 from .base import Monitor
@@ -19,11 +20,14 @@ __all__ = ["SLACK", "Process", "accelerate", "anneal", "land"]
 
 #: An accelerated point may be this much worse than the last accepted one before it is taken back.
 SLACK = 1.5
+#: How far an extrapolation may go, in units of the range of the costs and of eps.
+REACH = (2.0, 100.0)
 
 
 class Process(Protocol):
     """A fixed-point iteration on one vector of potentials."""
 
+    problem: Problem
     #: Entries that count: those of points with weight.
     live: np.ndarray
 
@@ -83,6 +87,8 @@ def accelerate(process: Process, x, eps: float, rule, monitor: Monitor, until=No
     `until(monitor)` may end them earlier: then there is no status yet.
     """
     live = process.live
+    # No two potentials differ by much more than two costs do: farther, an extrapolation follows rounding.
+    reach = REACH[0] * process.problem.geometry.spread() + REACH[1] * eps
     everywhere = bool(live.all())
     accepted = math.inf
     safe: tuple[np.ndarray, Any] | None = None
@@ -112,7 +118,7 @@ def accelerate(process: Process, x, eps: float, rule, monitor: Monitor, until=No
         safe, accepted = (image, process.keep()), error
         proposal = rule.propose(x[live], image[live])
         x = image
-        if not np.isfinite(proposal).all():
+        if not (np.abs(proposal - image[live]) <= reach).all():
             rule.reset()
         elif everywhere:
             x = process.project(proposal)

@@ -91,6 +91,7 @@ class SinkhornPasses:
             problem.a,
             problem.penalty_a,
             self.precision,
+            problem.log_b,
         )
         f[self.cut_a] = problem.penalty_a.unreachable
         return f, masses
@@ -117,7 +118,7 @@ class SinkhornPasses:
         with np.errstate(divide="ignore", invalid="ignore"):
             s = g - eps * np.log(masses / b)
         # Columns whose mass has underflowed say nothing: take their own soft minimum.
-        lost = self.live & ~(masses > 1e-50 * b)
+        lost = self.live & ~(masses > self.backend.mass_floor(problem.geometry, self.precision) * b)
         if lost.any():
             s = np.where(lost, self.column_softmin(eps, f), s)
         s = problem.penalty_b.prox(s, eps)

@@ -70,9 +70,10 @@ def from_offset(f, offset):
     return np.where(f == 0, 0, f - offset)
 
 
-def swept(found, dtype, case, offset, name):
+def swept(found, dtype, case, offset, name, floor=0.0):
     f, masses = found
-    scale = exponents(case) * masses + MASS_FLOOR[dtype] * masses.sum() / tolerance(dtype, "mass")
+    inexact = MASS_FLOOR[dtype] * masses.sum() + floor**2 * case.b
+    scale = exponents(case) * masses + inexact / tolerance(dtype, "mass")
     return {
         f"{name}, f": (from_offset(f, offset), (dtype, "potential"), case.size + offset),
         f"{name}, column mass": (masses, (dtype, "mass"), scale),
@@ -87,8 +88,9 @@ def of_sweep(backend, case, geometry, offset):
             continue  # the prox of a soft side knows where zero is
         for dtype in case.precisions:
             for shift, f in {"near": case.f + offset, "unknown": None}.items():
-                pair = backend.sweep(geometry, f, h, case.eps, case.a, penalty, dtype)
-                found |= swept(pair, dtype, case, offset, f"{name} in {dtype}, shift {shift}")
+                pair = backend.sweep(geometry, f, h, case.eps, case.a, penalty, dtype, log_weights(case, 0.0))
+                floor = backend.mass_floor(geometry, dtype)
+                found |= swept(pair, dtype, case, offset, f"{name} in {dtype}, shift {shift}", floor)
     return found
 
 
@@ -170,10 +172,12 @@ def of_transport(backend, case, geometry, offset):
 def of_plan_statistics(backend, case, geometry, offset):
     found = backend.plan_statistics(plan(case, geometry, offset))
     cost = found.row_cost - offset * found.row_mass
+    left_out = backend.mass_floor(geometry) ** 2 / tolerance("float64", "mass")
+    rows = relative(found.row_mass, case) + left_out * case.a
     return {
-        "row mass": (found.row_mass, "mass", relative(found.row_mass, case)),
-        "column mass": (found.column_mass, "mass", relative(found.column_mass, case)),
-        "row cost": (cost, "mass", relative(found.row_mass, case) * (case.size + offset)),
+        "row mass": (found.row_mass, "mass", rows),
+        "column mass": (found.column_mass, "mass", relative(found.column_mass, case) + left_out * case.b),
+        "row cost": (cost, "mass", rows * (case.size + offset)),
     }
 
 

@@ -8,7 +8,7 @@ from bench_fakes.problems import two_point_problem
 from scipy import sparse
 
 import benchmarks.problems
-from benchmarks.judge import judge_exact, judge_plan, judge_potentials
+from benchmarks.judge import judge_exact, judge_plan, judge_potentials, judge_some, judge_values
 from benchmarks.problems import Problem, ProblemSpec
 
 QUARTERS = Problem(
@@ -171,3 +171,42 @@ def test_columns_without_weight_bound_nothing():
     C = np.array([[1.0, -50.0], [2.0, -50.0]])
     problem = Problem(np.full(2, 0.5), np.array([1.0, 0.0]), 1.0, 1.0, None, None, C)
     assert judge_exact(problem, np.array([[0.5, 0.0], [0.5, 0.0]]), [0.0, 9.0]).gap == pytest.approx(0.0)
+
+
+DOCUMENTS = ProblemSpec("documents", n=20, d=5, stored=False)
+
+
+def test_values_of_small_problems():
+    """Those of a matching are known: the values of one document against itself, moved."""
+    problem = DOCUMENTS.build()
+    values = []
+    for x, a, y, b in problem.pairs():
+        C = np.sqrt(((x[:, None] - y[None]) ** 2).sum(-1))
+        plan = np.outer(a, b)
+        values.append(float((plan * C).sum()))  # feasible, not optimal
+    too_dear = judge_values(problem, values)
+    assert too_dear.judged == 20
+    assert too_dear.value_error > 1e-3
+    moved = replace(
+        problem, y=problem.x + np.array([3.0, 4.0, 0.0, 0.0, 0.0]), b=problem.a, starts_y=problem.starts_x
+    )
+    assert judge_values(moved, np.full(20, 5.0)).value_error < 1e-12
+    assert judge_values(moved, np.full(20, 5.1)).value_error == pytest.approx(0.02)
+    with pytest.raises(ValueError, match=r"values must have shape \(20,\), not \(3,\)"):
+        judge_values(moved, np.zeros(3))
+
+
+def test_some_rows_of_a_large_problem(monkeypatch):
+    """An estimate of what the judge finds on all of them."""
+    monkeypatch.setattr("benchmarks.judge.SOME", 300)
+    problem = ProblemSpec(n=700, m=500, stored=False, eps=0.1).build()
+    rng = np.random.default_rng(0)
+    f, g = (problem.eps * rng.normal(size=size) for size in problem.shape)
+    g += problem.eps
+    full = judge_potentials(problem, f, g)
+    some = judge_some(problem, f, g)
+    assert some.judged == 300
+    assert some.marginal_error == pytest.approx(full.marginal_error, rel=0.3)
+    assert judge_some(problem, f, np.full(500, np.nan)).marginal_error == np.inf
+    with pytest.raises(ValueError, match="potentials must have shapes"):
+        judge_some(problem, g, f)

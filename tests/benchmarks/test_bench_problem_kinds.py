@@ -43,6 +43,28 @@ def test_densities_are_positive_and_fill_the_unit_square():
     np.testing.assert_allclose(problem.x[1] - problem.x[0], [0, 1 / 11])  # C order
 
 
+def test_documents_are_ragged_measures():
+    problem = ProblemSpec("documents", n=50, d=7, stored=False).build()
+    pairs = list(problem.pairs())
+    assert len(pairs) == 50
+    for x, a, y, b in pairs:
+        for points, weights in ((x, a), (y, b)):
+            assert 5 <= len(points) <= 60
+            assert points.shape == (len(weights), 7)
+            assert weights.sum() == pytest.approx(1)
+            assert len(np.unique(points, axis=0)) == len(points)
+    assert len({len(x) for x, *_ in pairs}) > 10
+
+
+def test_the_largest_cost_of_many_points_is_that_of_extreme_ones(monkeypatch):
+    for d in (1, 2, 3):
+        spec = ProblemSpec(n=300, m=200, d=d, stored=False)
+        expected = spec.build().max_cost
+        monkeypatch.setattr("benchmarks.problems.MANY_PAIRS", 100)
+        assert spec.build().max_cost == expected
+        monkeypatch.undo()
+
+
 def test_densities_are_smooth():
     density = np.log(replace(GRID, n=1024, m=1024).build().a).reshape(32, 32)
     assert np.abs(np.diff(density, axis=0)).mean() < 0.5 * density.std()

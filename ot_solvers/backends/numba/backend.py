@@ -20,12 +20,15 @@ from . import softmin as softmin_kernels
 from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
+from . import tiled
+from .cost_kernels import cost_name
 from .elimination import BipartiteElimination
 from .exact_pairs import exact_pairs
 from .pairs import pair_costs
 from .parallel import block_bounds, run
 from .rows import row_source
 from .sweep_entries import sweep_entries_block as sweep_entries_kernel
+from .tiled_rows import MASS_FLOOR, TiledCloud
 from .transport_simplex import TransportSimplex
 from .vector_math import LN2, LOG2E
 
@@ -91,6 +94,8 @@ class NumbaBackend(Backend):
         rows, shift = row_source(geometry, "float64")
         if rows is None:
             return _generic_softmin(self, geometry, h, eps)
+        if TiledCloud.suits(geometry):
+            return tiled.softmin(geometry, h, eps)
         n, m = geometry.shape
         bounds = block_bounds(n, m)
         out = np.empty(n)
@@ -103,7 +108,10 @@ class NumbaBackend(Backend):
         out += shift
         return out
 
-    def sweep(self, geometry, f, h, eps, a, penalty, precision="float64"):
+    def mass_floor(self, geometry, precision="float64"):
+        return MASS_FLOOR[precision] if TiledCloud.suits(geometry) else super().mass_floor(geometry, precision)
+
+    def sweep(self, geometry, f, h, eps, a, penalty, precision="float64", log_b=None):
         if isinstance(geometry, Grid):
             return grid_primitives.sweep(geometry, h, eps, a, penalty)
         if isinstance(geometry, SparseGeometry):
@@ -111,6 +119,8 @@ class NumbaBackend(Backend):
         rows, shift = row_source(geometry, precision)
         if rows is None:
             return super().sweep(geometry, f, h, eps, a, penalty)
+        if log_b is not None and TiledCloud.suits(geometry):
+            return tiled.sweep(geometry, f, h, eps, a, penalty, precision, log_b)
         n, m = geometry.shape
         bounds = block_bounds(n, m)
         low, high = _SAFE_RANGE[precision]
@@ -176,6 +186,8 @@ class NumbaBackend(Backend):
         rows, shift = row_source(geometry, "float64")
         if rows is None:
             return super().hardmin(geometry, g)
+        if TiledCloud.suits(geometry):
+            return tiled.hardmin(geometry, g)
         bounds = block_bounds(*geometry.shape)
         out = np.empty(geometry.shape[0])
         run(
@@ -210,6 +222,8 @@ class NumbaBackend(Backend):
         rows, shift = row_source(geometry, "float64")
         if rows is None:
             return super().top_k(geometry, h, eps, k)
+        if TiledCloud.suits(geometry):
+            return tiled.top_k(geometry, eps * h, k)
         n, m = geometry.shape
         bounds = block_bounds(n, m)
         indices, values = np.empty((n, k), dtype=np.int64), np.empty((n, k))
@@ -242,6 +256,8 @@ class NumbaBackend(Backend):
         source = _PlanSource.of(plan)
         if source is None:
             return super().transport(plan, v)
+        if TiledCloud.suits(plan.geometry):
+            return tiled.transport(plan, v)
         out = np.empty((plan.f.size, v.shape[1]))
         columns = np.ascontiguousarray(v.T, dtype=np.float64)
         bounds = source.bounds
@@ -261,6 +277,8 @@ class NumbaBackend(Backend):
         source = _PlanSource.of(plan)
         if source is None:
             return super().plan_statistics(plan)
+        if TiledCloud.suits(plan.geometry):
+            return tiled.plan_statistics(plan)
         n, m = plan.geometry.shape
         bounds = source.bounds
         row_mass, row_cost = np.empty(n), np.empty(n)
@@ -338,12 +356,19 @@ class NumbaBackend(Backend):
         return TransportSimplex(a, b, rows, columns, costs, order, f, g)
 
     def exact_pairs(self, geometry, weights, starts, first, second):
-        source, _ = row_source(geometry, "float64")
-        if source is None:
+        x, y = (np.ascontiguousarray(z, dtype=np.float64) for z in geometry.prepared)
+        record = geometry.cost.kernel(np.float64, x.shape[1])
+        if record is None:
             return super().exact_pairs(geometry, weights, starts, first, second)
+        name, numbers = cost_name(record.__class__), tuple(record)
         values = np.empty(first.size)
         starts, first, second = (np.ascontiguousarray(index, dtype=np.int64) for index in (starts, first, second))
-        run(lambda begin, end: exact_pairs(source, weights, starts, first, second, begin, end, values), first.size)
+        run(
+            lambda begin, end: exact_pairs(
+                name, numbers, x, y, weights, starts, first, second, begin, end, values
+            ),
+            first.size,
+        )
         return values
 
     def sparsify(self, plan, dropped):

@@ -6,15 +6,17 @@ import math
 
 import numpy as np
 
-from .network_simplex import run_simplex
+from .network_simplex import TOLERANCE, pivot
 from .policy import kernel
-from .rows import pair_cost
+from .rows import CloudRows, cost_buffer, cost_tile, open_row, tile_size
 from .spanning_tree import ARC, ARTIFICIAL, COLUMNS, hang, price_tree, span
 
 #: Units of mass in the total; see `transport_simplex`.
 _UNITS = 1 << 60
-#: Pivots of one problem: strongly feasible bases end by themselves, far below.
-_MOST = 1 << 40
+#: Columns are filled up to a multiple of this: loops over them have no rest.
+LANES = 8
+#: Share of the rows in which the entering pair is looked for.
+ROWS_SHARE = 4
 
 
 @kernel
@@ -58,39 +60,102 @@ def largest(values):
 
 
 @kernel
-def exact_cost(rows, x, a, y, b):
-    """Least cost of transport between points ``x`` with masses a and ``y`` with masses b, of equal sums."""
-    n = x.size
-    m = y.size
-    source = np.empty(n * m, np.int32)
-    sink = np.empty(n * m, np.int32)
-    cost = np.empty(n * m)
+def cost_matrix(name, numbers, first, x, second, y, width):
+    """Costs between points ``first[x]`` and ``second[y]``, (n, width) with ``+inf`` after the last column.
+
+    Coordinates are gathered first: the collection is stored by point, and sums run along the columns.
+    """
+    d = first.shape[1]
+    xs = np.empty((d, x.size))
+    ys = np.empty((d, y.size))
+    for i in range(x.size):
+        for k in range(d):
+            xs[k, i] = first[x[i], k]
+    for j in range(y.size):
+        for k in range(d):
+            ys[k, j] = second[y[j], k]
+    rows = CloudRows(name, numbers, xs, ys)
+    buffer = cost_buffer(rows, xs)
+    tile = tile_size(rows)
+    out = np.empty((x.size, width))
+    for i in range(x.size):
+        open_row(rows, i, 0, x.size, buffer)
+        for start in range(0, y.size, tile):
+            stop = min(y.size, start + tile)
+            c = cost_tile(rows, i, start, stop, buffer)
+            for j in range(stop - start):
+                out[i, start + j] = c[j]
+        out[i, y.size :] = math.inf
+    return out
+
+
+@kernel
+def promise(c, v, s, floor):
+    """Sum of the reduced costs ``c_j + v_j - s`` that are below `floor`: a sum is vectorised, a minimum is not."""
+    total = 0.0
+    for j in range(c.size):
+        r = c[j] + v[j] - s
+        total += r if r < floor else 0.0
+    return total
+
+
+@kernel
+def entering_pair(cost, potential, at, count, floor):
+    """(row, column, row to go on at): the most promising pair of the first `count` rows with one; -1 if none."""
+    n, width = cost.shape
+    v = potential[n : n + width]
+    row = at
+    found = -1
+    partner = -1
+    best = floor
+    left = n
+    while left > 0:
+        for _ in range(min(count, left)):
+            s = potential[row]
+            c = cost[row]
+            if promise(c, v, s, best) < 0.0:
+                for j in range(width):
+                    if c[j] + v[j] - s < best:
+                        best = c[j] + v[j] - s
+                        found = row
+                        partner = j
+            row = row + 1 if row + 1 < n else 0
+        left -= count
+        if found >= 0:
+            break
+    return found, partner, row
+
+
+@kernel
+def exact_cost(cost, m, a, b):
+    """Least cost of transport between masses a and b of equal sums; `cost` is (n, width), see `cost_matrix`."""
+    n, width = cost.shape
+    source = np.empty(n * width, np.int32)
+    sink = np.empty(n * width, np.int32)
     level = np.empty(n + m)
     # Every point at its cheapest pair: arcs of a first basis, and first potentials.
     order = np.empty(n + m, np.int64)
+    cheapest = np.full(width, math.inf)
+    row_of = np.zeros(width, np.int64)
     size = 0.0
     for i in range(n):
-        best = i * m
+        best = 0
+        for j in range(width):
+            source[i * width + j] = i
+            sink[i * width + j] = n + j
         for j in range(m):
-            e = i * m + j
-            source[e] = i
-            sink[e] = n + j
-            cost[e] = pair_cost(rows, x[i], y[j])
-            size = max(size, abs(cost[e]))
-            if cost[e] < cost[best]:
-                best = e
-        level[i] = cost[best]
-        order[m + i] = best
+            size = max(size, abs(cost[i, j]))
+            if cost[i, j] < cost[i, best]:
+                best = j
+        level[i] = cost[i, best]
+        order[m + i] = i * width + best
+        for j in range(m):
+            if cost[i, j] - level[i] < cheapest[j]:
+                cheapest[j] = cost[i, j] - level[i]
+                row_of[j] = i
     for j in range(m):
-        best = j
-        least = math.inf
-        for i in range(n):
-            reduced = cost[i * m + j] - level[i]
-            if reduced < least:
-                least = reduced
-                best = i * m + j
-        level[n + j] = -least
-        order[j] = best
+        level[n + j] = -cheapest[j]
+        order[j] = row_of[j] * width + j
     mass = np.empty(n + m, np.int64)
     excess = fill_units(a, mass[:n]) - fill_units(b, mass[n:])
     if excess > 0:
@@ -99,28 +164,47 @@ def exact_cost(rows, x, a, y, b):
         mass[largest(mass[:n])] -= excess
     tree = np.empty((n + m + 1, COLUMNS), np.int32)
     flow = np.zeros(n + m + 1, np.int64)
-    potential = np.zeros(n + m + 1)
+    potential = np.zeros(n + width + 1)  # of columns that are not there too, and of the root where the tree ends
     hang(tree, flow, source, sink, span(source, sink, order, n + m), mass, n)
     # All pairs are allowed: at this price no mass is left without a way.
     penalty = 4.0 * size
-    price_tree(tree, cost, level, penalty, potential)
-    state = np.zeros(3, np.int64)
-    block = max(10, int(2.0 * math.sqrt(n * m)))
-    run_simplex(tree, flow, potential, n, source, sink, cost, level, penalty, state, block, _MOST)
+    costs = cost.reshape(n * width)
+    price_tree(tree, costs, level, penalty, potential)
+    floor = -TOLERANCE * size
+    fresh = True
+    since = 0
+    at = 0
+    count = max(1, n // ROWS_SHARE)
+    while True:
+        i, j, at = entering_pair(cost, potential, at, count, floor)
+        if i < 0:
+            if fresh:
+                break
+            price_tree(tree, costs, level, penalty, potential)
+            fresh = True
+            continue
+        pivot(tree, flow, potential, n, costs, i, n + j, i * width + j)
+        fresh = False
+        since += 1
+        if since > n + m:
+            price_tree(tree, costs, level, penalty, potential)
+            since = 0
     total = 0.0
     for k in range(n):
         total += a[k]
     value = 0.0
     for v in range(n + m):
         if tree[v, ARC] != ARTIFICIAL:
-            value += float(flow[v]) * cost[tree[v, ARC]]
+            value += float(flow[v]) * costs[tree[v, ARC]]
     return value * (total / _UNITS)
 
 
 @kernel
-def exact_pairs(rows, weights, starts, first, second, begin, end, values):
-    """Least costs between measures ``first[k]`` and ``second[k]``, for k in ``begin:end``."""
+def exact_pairs(name, numbers, x, y, weights, starts, first, second, begin, end, values):
+    """Least costs between measures ``first[k]`` of points x and ``second[k]`` of y, for k in ``begin:end``."""
     for k in range(begin, end):
-        x, a = live_points(weights, starts[first[k]], starts[first[k] + 1])
-        y, b = live_points(weights, starts[second[k]], starts[second[k] + 1])
-        values[k] = exact_cost(rows, x, a, y, b)
+        p, a = live_points(weights, starts[first[k]], starts[first[k] + 1])
+        q, b = live_points(weights, starts[second[k]], starts[second[k] + 1])
+        width = -(-q.size // LANES) * LANES
+        cost = cost_matrix(name, numbers, x, p, y, q, width)
+        values[k] = exact_cost(cost, q.size, a, b)

@@ -81,6 +81,17 @@ class CloudRows(NamedTuple):
     y: Any
 
 
+class TiledRows(NamedTuple):
+    """`CloudRows` in the order of tiles, with the boxes of those of y: ``low``, ``high`` (d, T)."""
+
+    name: Any
+    numbers: Any
+    x: Any
+    y: Any
+    low: Any
+    high: Any
+
+
 def row_source(geometry, precision: str):
     """(record, shift) through which kernels read `geometry` in the given arithmetic."""
     if isinstance(geometry, DenseGeometry):
@@ -308,7 +319,7 @@ def _open_row(rows, i, first, end, buffer):
 
 @overload(cost_buffer)
 def _cost_buffer(rows, like):
-    if _record(rows) is not CloudRows:
+    if _record(rows) not in (CloudRows, TiledRows):
         return lambda rows, like: np.empty((1, TILE), like.dtype)
 
     def computed(rows, like):
@@ -321,7 +332,7 @@ def _cost_buffer(rows, like):
 
 @overload(tile_size)
 def _tile_size(rows):
-    size = CLOUD_TILE if _record(rows) is CloudRows else TILE
+    size = CLOUD_TILE if _record(rows) in (CloudRows, TiledRows) else TILE
     return lambda rows: size
 
 

@@ -112,6 +112,13 @@ def solve_small(
     steps = 0
     accepted = math.inf
     guarded = False
+    # See `ot_solvers.solvers.iteration.REACH`.
+    low = math.inf
+    high = -math.inf
+    for i in range(n):
+        for j in range(m):
+            low = min(low, C[i, j])
+            high = max(high, C[i, j] if C[i, j] < math.inf else -math.inf)
     for j in range(m):
         log_b[j] = math.log(b[j]) + log_mass if b[j] > 0.0 else -math.inf
     iteration = 0
@@ -214,12 +221,12 @@ def solve_small(
             guarded = True
             if held > 0 and steps % 2 == 0:
                 extrapolate(g, residual, residual_steps, image_steps, held)
-                finite = True
+                near = True
                 for j in range(m):
                     if kind_b == 2:
                         g[j] = min(max(g[j], -rho_b), rho_b)
-                    finite = finite and abs(g[j]) < math.inf
-                if not finite:
+                    near = near and abs(g[j] - image[j]) <= 2.0 * (high - low) + 100.0 * eps
+                if not near:
                     g[:] = image
                     held = 0
                     slot = 0
