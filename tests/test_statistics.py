@@ -16,7 +16,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binom, energy_distance, norm
 
 import ot_solvers as ots
-from ot_solvers.statistics import confidence_interval, standard_error, two_sample, two_sample_test
+from ot_solvers.api import run_problem
+from ot_solvers.statistics import confidence_interval, many, standard_error, two_sample, two_sample_test
 
 
 def gaussians(rng, n, m, d=2, shift=2.0):
@@ -303,6 +304,18 @@ def test_values_under_permutations(statistic, d, stored, monkeypatch):
     assert found.p_value == (1 + np.sum(np.array(expected[1:]) >= expected[0])) / 9
     assert found.sizes == (30, 24) and found.statistic == statistic
     assert found.debiased == pytest.approx(found.value - np.mean(found.null_values))
+
+
+def test_large_samples_stay_lazy(monkeypatch):
+    x, y = gaussians(np.random.default_rng(47), 40, 30)
+    expected = two_sample_test(x, y, n_permutations=4, seed=1)
+    monkeypatch.setattr(two_sample, "STORED", 0)
+    monkeypatch.setattr(many, "ALL_PAIRS", 10)
+    seen = []
+    monkeypatch.setattr(many, "run_problem", lambda g, *rest: seen.append(g) or run_problem(g, *rest))
+    found = two_sample_test(x, y, n_permutations=4, seed=1)
+    np.testing.assert_allclose(found.null_values, expected.null_values, rtol=1e-10)
+    assert [type(geometry) for geometry in seen] == 5 * [ots.geometry.PointCloud]
 
 
 def test_energy_of_a_line_is_that_of_scipy():

@@ -229,15 +229,15 @@ class _Measure:
 
     def values(self, draws: Sequence[_Shuffled]) -> np.ndarray:
         n, shuffles = len(self.first), len(draws[0].shuffles)
-        matrices = (
-            self.joined(self.first, self.second[np.ix_(draw.pairs, shuffle)])
+        problems = (
+            DenseGeometry(self.joined(self.first, self.second[np.ix_(draw.pairs, shuffle)]))
             for draw in draws
             for shuffle in draw.shuffles
         )
         if self.options is None:
-            costs = exact_costs(matrices, len(draws) * shuffles, n, n, self.backend)
+            costs = exact_costs(problems, len(draws) * shuffles, n, n, self.backend)
         else:
-            costs = np.array([float(self.solves.solve(DenseGeometry(C), self.options).value) for C in matrices])
+            costs = np.array([float(self.solves.solve(problem, self.options).value) for problem in problems])
         # Rounding of a cost of 0 may be below it.
         return (np.maximum(costs, 0.0) ** (1 / self.order)).reshape(-1, shuffles).mean(axis=1)
 

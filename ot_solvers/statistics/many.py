@@ -31,12 +31,13 @@ def portion(n: int, m: int) -> int:
     return max(1, min(PORTION, ENTRIES // (n * m)))
 
 
-def exact_costs(matrices: Iterable[np.ndarray], count: int, n: int, m: int, backend: str) -> np.ndarray:
+def exact_costs(geometries: Iterable[Geometry], count: int, n: int, m: int, backend: str) -> np.ndarray:
     """Least costs of transport with uniform weights, sum 1.
 
     Parameters
     ----------
-    matrices : iterable of `count` (n, m) float64 arrays
+    geometries : iterable of `count` of shape (n, m)
+        Lazy ones stay lazy where problems are too large to be solved many at a time.
 
     Returns
     -------
@@ -45,18 +46,18 @@ def exact_costs(matrices: Iterable[np.ndarray], count: int, n: int, m: int, back
     if n * m > ALL_PAIRS:
         options = Options(None, backend=backend)
         return np.array(
-            [float(run_problem(DenseGeometry(C), None, None, PRECISE, options).value_linear) for C in matrices]
+            [float(run_problem(geometry, None, None, PRECISE, options).value_linear) for geometry in geometries]
         )
     engine = registry.get("numba" if backend == "auto" else backend)
     out, step = np.empty(count), portion(n, m)
-    supply = iter(matrices)
+    supply = iter(geometries)
     for start in range(0, count, step):
         size = min(step, count - start)
         # Rows are the points of measure 0, columns first those points again, which nothing reads, then those of
         # one target after another.
         table = np.zeros((n, n + size * m))
         for k in range(size):
-            table[:, n + k * m : n + (k + 1) * m] = next(supply)
+            table[:, n + k * m : n + (k + 1) * m] = next(supply).block(0, n)
         weights = np.concatenate([np.full(n, 1 / n), np.full(size * m, 1 / m)])
         starts = np.concatenate([[0], n + m * np.arange(size + 1)])
         source, targets = np.zeros(size, dtype=np.int64), np.arange(1, size + 1)

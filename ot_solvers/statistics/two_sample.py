@@ -255,8 +255,7 @@ class _Wasserstein:
         n, m = self.n, orders[0].size - self.n
         # Indices in order: equal divisions are equal problems, to the last bit.
         parts = [(np.sort(order[:n]), np.sort(order[n:])) for order in orders]
-        matrices = (np.asarray(_between(self.pool, *part).block(0, n)) for part in parts)
-        return exact_costs(matrices, len(parts), n, m, self.backend)
+        return exact_costs((_between(self.pool, *part) for part in parts), len(parts), n, m, self.backend)
 
     def value(self, scores):
         return np.maximum(scores, 0.0) ** (1 / self.order)
