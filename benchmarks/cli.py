@@ -1,4 +1,4 @@
-"""The command line: ``list``, ``run``, ``report`` and ``compare``."""
+"""The command line: ``list``, ``run``, ``report``, ``compare`` and ``coverage``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import datetime
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -68,6 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("before", type=Path)
     compare.add_argument("after", type=Path)
     compare.set_defaults(action=do_compare)
+
+    coverage = commands.add_parser("coverage", help="how often confidence intervals hold the truth: minutes")
+    coverage.add_argument("--settings", type=_patterns, metavar="A,B", help="only these (shell-style patterns)")
+    coverage.add_argument("--draws", type=_positive, help="of samples per setting (default: 500)")
+    coverage.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
+    coverage.set_defaults(action=do_coverage)
     return parser
 
 
@@ -208,3 +214,34 @@ def do_compare(arguments) -> int:
 
     Console().print(comparison(read_records(arguments.before), read_records(arguments.after)))
     return 0
+
+
+def do_coverage(arguments) -> int:
+    """Measure coverage; 1 where it is out of reach of the nominal one and should not be."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from . import coverage
+
+    wanted = arguments.settings or ["*"]
+    settings = [s for s in coverage.SETTINGS if any(fnmatchcase(s.name, pattern) for pattern in wanted)]
+    if not settings:
+        names = ", ".join(s.name for s in coverage.SETTINGS)
+        raise ValueError(f"no setting matches {','.join(wanted)!r}; there are {names}")
+    draws = arguments.draws or coverage.DRAWS
+    arguments.resume = False
+    arguments.suites = ["coverage"]
+    path = _output(arguments)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    environment = describe(_cpus())
+    coverage.write_record(path, {"record": "environment", **environment})
+    rows = []
+    with Progress() as progress:
+        bar = progress.add_task("coverage", total=draws * len(settings))
+        for row in coverage.measured(settings, draws, lambda: progress.update(bar, advance=1)):
+            coverage.write_record(path, {"record": "coverage", **asdict(row)})
+            rows.append(row)
+    text = coverage.markdown(environment, rows)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    Console(width=160).print(text, markup=False, highlight=False)
+    return int(any(row.met is False for row in rows))

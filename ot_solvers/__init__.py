@@ -3,7 +3,7 @@
 Start with `solve_sample` (two point clouds), `solve` (a cost matrix) or `solve_grid` (two images).
 """
 
-from . import costs, couplings
+from . import costs, couplings, statistics
 from . import geometry as geometry
 from ._version import __version__
 from .api import solve, solve_grid, solve_sample
@@ -11,6 +11,7 @@ from .divergence import DivergenceResult, sinkhorn_divergence
 from .errors import (
     ConvergenceError,
     ConvergenceWarning,
+    DegenerateLimitWarning,
     InfeasibleError,
     PerformanceWarning,
     UnsupportedError,
@@ -20,6 +21,7 @@ from .path import solve_path
 from .problem import Entropic
 from .result import Solution
 from .solvers import SNS, Crossover, Newton, Simplex, Sinkhorn, Sorting
+from .statistics import DependencyResult, dependency
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
 from .wasserstein import WassersteinDistance, wasserstein
@@ -29,6 +31,8 @@ __all__ = [
     "ConvergenceError",
     "ConvergenceWarning",
     "Crossover",
+    "DegenerateLimitWarning",
+    "DependencyResult",
     "DivergenceResult",
     "Entropic",
     "InfeasibleError",
@@ -46,6 +50,7 @@ __all__ = [
     "__version__",
     "costs",
     "couplings",
+    "dependency",
     "geometry",
     "get_num_threads",
     "pairwise_wasserstein",
@@ -55,5 +60,6 @@ __all__ = [
     "solve_grid",
     "solve_path",
     "solve_sample",
+    "statistics",
     "wasserstein",
 ]

@@ -6,19 +6,17 @@ The only place where strings become objects and user arrays become NumPy ones.
 from __future__ import annotations
 
 import math
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from . import validation as check
 from .backends import registry
-from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError, UnsupportedError
+from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError, UnsupportedError, stack_depth
 from .geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
 from .namespaces import Library, library_name, resolve
 from .penalties import make_penalty
@@ -468,13 +466,4 @@ def report(solutions: list[tuple[str, Solution]], tol: float, on_failure: str) -
     )
     if on_failure == "raise":
         raise ConvergenceError(message, failed[0][1])
-    warnings.warn(message, ConvergenceWarning, stacklevel=_stack_depth())
-
-
-def _stack_depth() -> int:
-    """Frames up to the first one outside the package, counted as `warnings.warn` in the caller counts."""
-    depth = 1
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
-        depth, frame = depth + 1, frame.f_back
-    return depth
+    warnings.warn(message, ConvergenceWarning, stacklevel=stack_depth())

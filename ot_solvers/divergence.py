@@ -16,6 +16,7 @@ from .namespaces import Library
 from .plans.gibbs import GibbsPlan
 from .problem import Entropic, absolute_eps, entropic
 from .result import Solution
+from .sampling import Sampled
 from .solvers.base import is_true
 from .solvers.divergence import SymmetricSinkhorn
 from .status import Progress
@@ -23,7 +24,7 @@ from .status import Progress
 __all__ = ["DivergenceResult", "sinkhorn_divergence"]
 
 
-class DivergenceResult:
+class DivergenceResult(Sampled):
     """Value of a Sinkhorn divergence with the three solutions behind it.
 
     Attributes

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 __all__ = [
     "ConvergenceError",
     "ConvergenceWarning",
+    "DegenerateLimitWarning",
     "InfeasibleError",
     "PerformanceWarning",
     "UnsupportedError",
@@ -36,3 +40,16 @@ class ConvergenceWarning(UserWarning):
 
 class PerformanceWarning(UserWarning):
     """A slow generic path runs where a fast one does not exist."""
+
+
+class DegenerateLimitWarning(UserWarning):
+    """A standard error or interval where the limit law is not normal: between laws that may be equal."""
+
+
+def stack_depth() -> int:
+    """Frames up to the first one outside the package, counted as `warnings.warn` in the caller counts."""
+    depth = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        depth, frame = depth + 1, frame.f_back
+    return depth

@@ -15,6 +15,7 @@ from .plans.base import TransportPlan
 from .plans.entropic import EntropicPlan
 from .plans.sparse import SparsePlan
 from .problem import Problem
+from .sampling import Sampled
 from .status import Progress, Status
 from .validation import floating, points
 
@@ -24,7 +25,7 @@ __all__ = ["Solution"]
 _PLAN_BLOCK = 1 << 20
 
 
-class Solution:
+class Solution(Sampled):
     """Result of a transport solve.
 
     Attributes are computed on first use and cached; nothing of size n m is stored unless `plan` is read.

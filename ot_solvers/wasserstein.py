@@ -11,13 +11,14 @@ from . import validation as check
 from .api import Options, read_clouds, run_problem
 from .lazy import cached_property
 from .result import Solution
+from .sampling import Sampled
 from .solvers import auto
 from .status import Progress
 
 __all__ = ["WassersteinDistance", "wasserstein"]
 
 
-class WassersteinDistance:
+class WassersteinDistance(Sampled):
     """A distance between two bounds that hold; `float` of it is the upper one, the cost of an actual plan.
 
     Attributes

@@ -319,7 +319,8 @@ class Backend:
         Parameters
         ----------
         geometry : Geometry, shape (N, N)
-            Costs between all points of all measures, one measure after another.
+            Costs between all points of all measures, one measure after another. Only rows of `first` and
+            columns of `second` are read: rows after the last of them may be missing.
         weights : (N,) array >= 0
             Equal sums in every measure.
         starts : (M + 1,) int array
