@@ -23,7 +23,7 @@ from . import sweep as sweep_kernels
 from . import tiled
 from .cost_kernels import cost_name
 from .elimination import BipartiteElimination
-from .exact_pairs import exact_pairs
+from .exact_pairs import exact_pairs_of_points, exact_pairs_of_rows
 from .pairs import pair_costs
 from .parallel import block_bounds, run
 from .rows import row_source
@@ -356,19 +356,21 @@ class NumbaBackend(Backend):
         return TransportSimplex(a, b, rows, columns, costs, order, f, g)
 
     def exact_pairs(self, geometry, weights, starts, first, second):
-        x, y = (np.ascontiguousarray(z, dtype=np.float64) for z in geometry.prepared)
-        record = geometry.cost.kernel(np.float64, x.shape[1])
-        if record is None:
-            return super().exact_pairs(geometry, weights, starts, first, second)
-        name, numbers = cost_name(record.__class__), tuple(record)
-        values = np.empty(first.size)
         starts, first, second = (np.ascontiguousarray(index, dtype=np.int64) for index in (starts, first, second))
-        run(
-            lambda begin, end: exact_pairs(
-                name, numbers, x, y, weights, starts, first, second, begin, end, values
-            ),
-            first.size,
-        )
+        source: tuple
+        if isinstance(geometry, PointCloud):
+            x, y = (np.ascontiguousarray(z, dtype=np.float64) for z in geometry.prepared)
+            record = geometry.cost.kernel(np.float64, x.shape[1])
+            kernel = exact_pairs_of_points
+            source = () if record is None else (cost_name(record.__class__), tuple(record), x, y)
+        else:
+            rows, _ = row_source(geometry, "float64")
+            kernel = exact_pairs_of_rows
+            source = () if rows is None else (rows,)
+        if not source:
+            return super().exact_pairs(geometry, weights, starts, first, second)
+        values = np.empty(first.size)
+        run(lambda begin, end: kernel(*source, weights, starts, first, second, begin, end, values), first.size)
         return values
 
     def sparsify(self, plan, dropped):

@@ -8,11 +8,10 @@ import numpy as np
 
 from .network_simplex import TOLERANCE, pivot
 from .policy import kernel
-from .rows import CloudRows, cost_buffer, cost_tile, open_row, tile_size
+from .rows import CloudRows, cost_buffer, cost_tile, open_row, pair_cost, tile_size
 from .spanning_tree import ARC, ARTIFICIAL, COLUMNS, hang, price_tree, span
+from .units import UNITS, fill_masses
 
-#: Units of mass in the total; see `transport_simplex`.
-_UNITS = 1 << 60
 #: Columns are filled up to a multiple of this: loops over them have no rest.
 LANES = 8
 #: Share of the rows in which the entering pair is looked for.
@@ -34,29 +33,6 @@ def live_points(weights, start, stop):
             mass[place] = weights[k]
             place += 1
     return points, mass
-
-
-@kernel
-def fill_units(mass, out):
-    """Masses in units of their sum over `_UNITS`, at least one each; returns their sum."""
-    total = 0.0
-    for k in range(mass.size):
-        total += mass[k]
-    units = 0
-    for k in range(mass.size):
-        out[k] = max(1, round(mass[k] / total * _UNITS))
-        units += out[k]
-    return units
-
-
-@kernel
-def largest(values):
-    """Where the largest value is."""
-    place = 0
-    for k in range(values.size):
-        if values[k] > values[place]:
-            place = k
-    return place
 
 
 @kernel
@@ -157,11 +133,8 @@ def exact_cost(cost, m, a, b):
         level[n + j] = -cheapest[j]
         order[j] = row_of[j] * width + j
     mass = np.empty(n + m, np.int64)
-    excess = fill_units(a, mass[:n]) - fill_units(b, mass[n:])
-    if excess > 0:
-        mass[n + largest(mass[n:])] += excess
-    else:
-        mass[largest(mass[:n])] -= excess
+    total = a.sum()
+    fill_masses(a, total, b, b.sum(), mass)
     tree = np.empty((n + m + 1, COLUMNS), np.int32)
     flow = np.zeros(n + m + 1, np.int64)
     potential = np.zeros(n + width + 1)  # of columns that are not there too, and of the root where the tree ends
@@ -189,22 +162,39 @@ def exact_cost(cost, m, a, b):
         if since > n + m:
             price_tree(tree, costs, level, penalty, potential)
             since = 0
-    total = 0.0
-    for k in range(n):
-        total += a[k]
     value = 0.0
     for v in range(n + m):
         if tree[v, ARC] != ARTIFICIAL:
             value += float(flow[v]) * costs[tree[v, ARC]]
-    return value * (total / _UNITS)
+    return value * (total / UNITS)
 
 
 @kernel
-def exact_pairs(name, numbers, x, y, weights, starts, first, second, begin, end, values):
+def stored_costs(rows, x, y, width):
+    """`cost_matrix` of rows x and columns y of what is stored."""
+    out = np.empty((x.size, width))
+    for i in range(x.size):
+        for j in range(y.size):
+            out[i, j] = pair_cost(rows, x[i], y[j])
+        out[i, y.size :] = math.inf
+    return out
+
+
+@kernel
+def exact_pairs_of_points(name, numbers, x, y, weights, starts, first, second, begin, end, values):
     """Least costs between measures ``first[k]`` of points x and ``second[k]`` of y, for k in ``begin:end``."""
     for k in range(begin, end):
         p, a = live_points(weights, starts[first[k]], starts[first[k] + 1])
         q, b = live_points(weights, starts[second[k]], starts[second[k] + 1])
         width = -(-q.size // LANES) * LANES
-        cost = cost_matrix(name, numbers, x, p, y, q, width)
-        values[k] = exact_cost(cost, q.size, a, b)
+        values[k] = exact_cost(cost_matrix(name, numbers, x, p, y, q, width), q.size, a, b)
+
+
+@kernel
+def exact_pairs_of_rows(rows, weights, starts, first, second, begin, end, values):
+    """The same where costs are stored."""
+    for k in range(begin, end):
+        p, a = live_points(weights, starts[first[k]], starts[first[k] + 1])
+        q, b = live_points(weights, starts[second[k]], starts[second[k] + 1])
+        width = -(-q.size // LANES) * LANES
+        values[k] = exact_cost(stored_costs(rows, p, q, width), q.size, a, b)

@@ -8,11 +8,10 @@ import numpy as np
 
 from .network_simplex import run_simplex, unmet_mass
 from .spanning_tree import ARC, ARTIFICIAL, COLUMNS, hang, price_tree, span
+from .units import UNITS, integer_masses
 
 __all__ = ["TransportSimplex"]
 
-#: Units of mass in the total: sums of flows stay below 2**63 and are exact.
-UNITS = 1 << 60
 #: Arcs per block in which the entering arc is looked for, as a multiple of the square root of their number. More
 #: than the usual 1: pivots between general masses move large parts of the tree (measured 1, 4, 16: 1.2, 1.1, 1.2 s
 #: for gamma weights and n = 6000, and 0.2, 0.28, 0.4 s for equal ones).
@@ -46,7 +45,7 @@ class TransportSimplex:
         self.flow = np.zeros(n + m + 1, dtype=np.int64)
         self.potential = np.zeros(n + m + 1)
         forest = span(self.source, self.sink, np.asarray(order, dtype=np.int64), n + m)
-        hang(self.tree, self.flow, self.source, self.sink, forest, np.concatenate(integer_masses(a, b)), n)
+        hang(self.tree, self.flow, self.source, self.sink, forest, integer_masses(a, b), n)
         # Where to look for an entering arc, pivots, pivots at the last fresh pricing.
         self.state = np.zeros(3, dtype=np.int64)
         self._price()
@@ -101,17 +100,3 @@ class TransportSimplex:
 
     def _reduced_costs(self) -> np.ndarray:
         return self.cost - self.level[self.source] + self.level[self.sink]
-
-
-def integer_masses(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights > 0 in units of their sum over `UNITS`, at least one each, with equal sums.
-
-    Equal weights stay equal. What rounding leaves over goes to the largest weight of the lighter side.
-    """
-    first, second = (np.maximum(np.rint(w * (UNITS / math.fsum(w))), 1.0).astype(np.int64) for w in (a, b))
-    excess = int(first.sum()) - int(second.sum())
-    if excess > 0:
-        second[np.argmax(second)] += excess
-    else:
-        first[np.argmax(first)] -= excess
-    return first, second

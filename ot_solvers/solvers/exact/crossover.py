@@ -79,6 +79,7 @@ class _Run(ExactRun):
             self.look()
             found = self.violated()
             self.look()
+            # Left-over mass at the dearest price, and no pair that would help it: there is no plan.
             if unmet and not self.simplex.insist() and found is None:
                 return Status.INFEASIBLE
             if found is not None:
