@@ -15,7 +15,7 @@ import numpy as np
 
 from .adapters import load_adapter
 from .cases import Case, Contender
-from .judge import judge_exact, judge_plan, judge_potentials
+from .judge import judge_exact, judge_partial, judge_plan, judge_potentials
 from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
 from .records import Store
@@ -121,6 +121,8 @@ class Bench:
             reply = self.run(setting, save=folder)
             answer = {name: load_array(path) for name, path in reply.pop("answer").items()}
         problem = Problem.load(self.problem_file)
+        if problem.mass is not None:
+            return reply, judge_partial(problem, answer["plan"], answer.get("g")).as_record()
         if "plan" in answer and "g" in answer:
             return reply, judge_exact(problem, answer["plan"], answer["g"]).as_record()
         if "plan" in answer:

@@ -12,14 +12,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..penalties import translation
+from ..penalties import Capacity, translation
 from ..plans.gibbs import GibbsPlan
 from ..problem import Problem
 from ..status import Status
 from .base import Control, Monitor
 from .iteration import accelerate
 
-__all__ = ["SinkhornPasses", "marginal_error"]
+__all__ = ["SinkhornPasses"]
 
 
 class SinkhornPasses:
@@ -57,6 +57,9 @@ class SinkhornPasses:
         n, m = geometry.shape
         self.f = np.zeros(n) if control.init is None else control.init[0]
         self.g = np.zeros(m) if control.init is None else problem.penalty_b.project(control.init[1])
+        if control.init is not None and isinstance(problem.penalty_a, Capacity):
+            move = problem.penalty_a.rho - problem.penalty_a.top(problem.a, self.f)
+            self.f, self.g = self.f + move, self.g - move
         self.live = problem.b > 0
         self.all_live = bool(self.live.all())
         # Points that forbidden pairs cut off; only soft sides have any, and keep them at a known potential.
@@ -67,6 +70,8 @@ class SinkhornPasses:
         self.reached_a[self.cut_a] = self.reached_b[self.cut_b] = 0.0
         self.open_a = np.ones(n, dtype=bool)
         self.open_a[self.cut_a] = False
+        #: Live columns that the last update has cut, where it cuts columns.
+        self.at_level: np.ndarray | None = None
         #: (eps, g) at which `f` is the row update; None where nobody knows.
         self.made: tuple[float, np.ndarray] | None = None
         self.masses = np.zeros(m)
@@ -118,13 +123,34 @@ class SinkhornPasses:
             s = g - eps * np.log(masses / b)
         # Columns whose mass has underflowed say nothing: take their own soft minimum.
         lost = self.live & ~(masses > 1e-50 * b)
+        if isinstance(problem.penalty_b, Capacity):
+            return self.capped_update(problem.penalty_b, eps, f, g, s, lost)
         if lost.any():
             s = np.where(lost, self.column_softmin(eps, f), s)
         s = problem.penalty_b.prox(s, eps)
-        if not problem.balanced:
+        if not problem.fixed_total:
             s = s - translation(problem.penalty_a, f, self.reached_a, problem.penalty_b, s, self.reached_b)
             s[self.cut_b] = problem.penalty_b.unreachable
         return s if self.all_live else np.where(self.live, s, g)
+
+    def capped_update(self, penalty: Capacity, eps: float, f, g, s, lost):
+        """Column potentials cut where the total is right: the price of the total moves with the columns.
+
+        Rows keep the share of it that they have; see ``docs/maths.md``.
+        """
+        live = self.live
+        s = np.where(lost, np.inf, s)
+        level = penalty.level(s[live], self.problem.b[live], eps)
+        # Next to no mass means 100 eps and more above g, which is above the level, too, unless g is far below.
+        doubtful = lost & ~(g > level - 100 * eps)
+        doubtful[self.cut_b] = False
+        if doubtful.any():
+            s = np.where(doubtful, self.column_softmin(eps, f), s)
+            level = penalty.level(s[live], self.problem.b[live], eps)
+        if level == math.inf:  # too few columns have a way: no plan, as the error will tell
+            level = float(s[np.isfinite(s)].max()) if np.isfinite(s).any() else 0.0
+        self.at_level = s[live] >= level
+        return np.where(live, np.minimum(s, level), g)
 
     def column_softmin(self, eps: float, f):
         problem = self.problem
@@ -136,7 +162,7 @@ class SinkhornPasses:
     def measure(self, g, eps: float) -> float:
         self.f, self.masses = self.sweep(eps, g)
         self.made = (eps, g)
-        return self.column_error(g, self.masses)
+        return self.column_error(g, self.masses, eps)
 
     def pair(self, g):
         return self.f, g
@@ -148,7 +174,10 @@ class SinkhornPasses:
         return new
 
     def project(self, g):
-        return self.problem.penalty_b.project(g)
+        if self.at_level is None:
+            return self.problem.penalty_b.project(g)
+        # One number for all that were at the level, and nothing above it.
+        return np.minimum(g, g[self.at_level].mean())
 
     def keep(self):
         return self.f, self.made
@@ -156,14 +185,17 @@ class SinkhornPasses:
     def back(self, kept):
         self.f, self.made = kept
 
-    def column_error(self, g, masses) -> float:
+    def column_error(self, g, masses, eps: float) -> float:
         """Marginal error at `g`: rows are exact after a sweep."""
-        live = self.live
-        return self.problem.penalty_b.residual(masses[live], self.problem.b[live], g[live]) / self.unit
+        live, problem = self.live, self.problem
+        error = problem.penalty_b.residual(masses[live], problem.b[live], g[live], eps)
+        if problem.partial:
+            error += abs(float(masses.sum()) - 1.0)
+        return error / self.unit
 
     @property
     def unit(self) -> float:
-        return float(self.problem.a.sum())
+        return self.problem.total
 
     def converge(self, g, eps: float, rule, until=None) -> Status | None:
         """Accelerated sweeps at the target from `g`; float32 costs first in float32, then in float64.
@@ -200,7 +232,10 @@ class SinkhornPasses:
 
     def noise(self, eps: float) -> float:
         """Marginal error that rounding of the exponents alone makes in the current arithmetic."""
-        return 8 * float(np.finfo(self.precision).eps) * (1 + _largest(self.f, self.open_a) / eps)
+        size = _largest(self.f, self.open_a)
+        if self.problem.partial:  # row updates are cut: the columns may have the larger potentials
+            size += _largest(self.g if self.made is None else self.made[1], self.reached_b > 0)
+        return 8 * float(np.finfo(self.precision).eps) * (1 + size / eps)
 
     def absorb(self, eps: float, g) -> None:
         problem, kernel = self.problem, self.kernel
@@ -221,7 +256,11 @@ class SinkhornPasses:
     def complete(self, f, g):
         """Potentials of points without weight: what an infinitely small weight would have."""
         if not self.all_live:
-            s = self.problem.penalty_b.prox(self.column_softmin(self.problem.eps, f), self.problem.eps)
+            s, penalty = self.column_softmin(self.problem.eps, f), self.problem.penalty_b
+            if isinstance(penalty, Capacity):
+                s = np.minimum(s, penalty.top(self.problem.b, g))
+            else:
+                s = penalty.prox(s, self.problem.eps)
             g = np.where(self.live, g, s)
         return f, g
 
@@ -237,7 +276,7 @@ class SinkhornPasses:
         if status is Status.CONVERGED and (noise > 0.01 * self.control.tol or huge):
             plan = GibbsPlan(problem.geometry, f, g, problem.a, problem.b, problem.eps, problem.log_mass)
             found = self.backend.plan_statistics(plan)
-            error = marginal_error(problem, f, g, found.row_mass, found.column_mass)
+            error = problem.marginal_error(f, g, found.row_mass, found.column_mass)
             if not error <= self.control.tol:
                 status = Status.PRECISION_LIMIT
             if not math.isfinite(problem.mass * float(found.row_mass.sum())):
@@ -250,10 +289,3 @@ class SinkhornPasses:
 def _largest(potential, counted) -> float:
     """Largest size of the potentials of points that are not cut off."""
     return float(np.abs(potential[counted]).max()) if counted.any() else 0.0
-
-
-def marginal_error(problem: Problem, f, g, row_mass, column_mass) -> float:
-    """Both-sided L1 residual of the marginals against what optimality asks, relative to the mass of a."""
-    rows = problem.penalty_a.residual(row_mass, problem.a, f)
-    columns = problem.penalty_b.residual(column_mass, problem.b, g)
-    return (rows + columns) / float(problem.a.sum())

@@ -19,6 +19,8 @@ def prox(kind, rho, s, eps):
         return s * (rho / (rho + eps))
     if kind == 2:
         return min(max(s, -rho), rho)
+    if kind == 3:
+        return min(s, rho)
     return s
 
 
