@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..penalties import Capacity
+
 #: Entries of one block: 8 MB of float64, a few of which are alive at a time.
 BLOCK_ENTRIES = 1 << 20
 
@@ -65,12 +67,13 @@ def sweep(backend, geometry, f, h, eps, a, penalty):
     for start, stop in row_blocks(geometry):
         t = _exponents(geometry, start, stop, h, eps)
         column_mass += _host(xp.sum(xp.exp(t + xp.asarray(scale[start:stop])[:, None]), axis=0))
-    return new, column_mass
+    return np.where(live, s, 0.0) if isinstance(penalty, Capacity) else new, column_mass
 
 
 def sweep_entries(backend, plan, f, penalty, threshold, limit):
     new, masses = backend.sweep(plan.geometry, f, plan.h, plan.eps, plan.a, penalty)
-    return new, masses, backend.plan_pattern(replace(plan, f=new), threshold, limit), 2
+    cut = penalty.prox(new, plan.eps) if isinstance(penalty, Capacity) else new
+    return new, masses, backend.plan_pattern(replace(plan, f=cut), threshold, limit), 2
 
 
 def hardmin(geometry, g):

@@ -75,6 +75,8 @@ class SinkhornPasses:
         #: (eps, g) at which `f` is the row update; None where nobody knows.
         self.made: tuple[float, np.ndarray] | None = None
         self.masses = np.zeros(m)
+        #: Soft minima of the rows before they were cut, where they are.
+        self.uncut = self.f
         self.stored = None
         self.status: Status | None = None
 
@@ -97,7 +99,8 @@ class SinkhornPasses:
             problem.penalty_a,
             self.precision,
         )
-        f[self.cut_a] = problem.penalty_a.unreachable
+        # Nothing is asked of points that are cut off; where they may keep their weight, all of it.
+        f[self.cut_a] = math.inf if isinstance(problem.penalty_a, Capacity) else problem.penalty_a.unreachable
         return f, masses
 
     def near(self, eps: float, g) -> bool:
@@ -119,25 +122,41 @@ class SinkhornPasses:
         """New column potentials from the masses that the sweep left."""
         problem = self.problem
         b = problem.b
+        rise = 0.0
+        if isinstance(problem.penalty_a, Capacity):
+            rise, masses = self.right_total(problem.penalty_a, eps, masses)
+            if masses is None:
+                return g + rise
         with np.errstate(divide="ignore", invalid="ignore"):
             s = g - eps * np.log(masses / b)
         # Columns whose mass has underflowed say nothing: take their own soft minimum.
         lost = self.live & ~(masses > 1e-50 * b)
         if isinstance(problem.penalty_b, Capacity):
-            return self.capped_update(problem.penalty_b, eps, f, g, s, lost)
+            return self.cut_columns(problem.penalty_b, eps, f, g, s, lost) + rise
         if lost.any():
             s = np.where(lost, self.column_softmin(eps, f), s)
-        s = problem.penalty_b.prox(s, eps)
+        s = problem.penalty_b.prox(s, eps) + rise
         if not problem.fixed_total:
             s = s - translation(problem.penalty_a, f, self.reached_a, problem.penalty_b, s, self.reached_b)
             s[self.cut_b] = problem.penalty_b.unreachable
         return s if self.all_live else np.where(self.live, s, g)
 
-    def capped_update(self, penalty: Capacity, eps: float, f, g, s, lost):
-        """Column potentials cut where the total is right: the price of the total moves with the columns.
+    def right_total(self, penalty: Capacity, eps: float, masses):
+        """(rise of the column potentials with which the rows have the right total, column masses after it).
 
-        Rows keep the share of it that they have; see ``docs/maths.md``.
+        The sweep has cut the rows at the level of before. A rise of all column potentials is one of the level; what
+        it does to the columns is exact up to which rows have how much of each, so after a large one there are no
+        masses, and the next pass looks.
         """
+        live = self.problem.a > 0
+        level = penalty.level(self.uncut[live], self.problem.a[live], eps)
+        if level == math.inf:  # too few rows have a way: no plan, as the error will tell
+            return 0.0, masses
+        total = float(masses.sum())
+        return level - penalty.rho, masses / total if 0.5 < total < 2.0 else None
+
+    def cut_columns(self, penalty: Capacity, eps: float, f, g, s, lost):
+        """Column potentials cut where their total is right; see ``docs/maths.md``."""
         live = self.live
         s = np.where(lost, np.inf, s)
         level = penalty.level(s[live], self.problem.b[live], eps)
@@ -147,7 +166,7 @@ class SinkhornPasses:
         if doubtful.any():
             s = np.where(doubtful, self.column_softmin(eps, f), s)
             level = penalty.level(s[live], self.problem.b[live], eps)
-        if level == math.inf:  # too few columns have a way: no plan, as the error will tell
+        if level == math.inf:  # too few columns have a way
             level = float(s[np.isfinite(s)].max()) if np.isfinite(s).any() else 0.0
         self.at_level = s[live] >= level
         return np.where(live, np.minimum(s, level), g)
@@ -161,6 +180,9 @@ class SinkhornPasses:
 
     def measure(self, g, eps: float) -> float:
         self.f, self.masses = self.sweep(eps, g)
+        if isinstance(self.problem.penalty_a, Capacity):
+            self.uncut = self.f
+            self.f = self.problem.penalty_a.prox(self.f, eps)
         self.made = (eps, g)
         return self.column_error(g, self.masses, eps)
 

@@ -32,12 +32,16 @@ def absorb_blocks(rows, f2, g2, inv2, bounds, first, last, K):
 @kernel
 def row_scaling(f0, a, i, total, eps, kind, rho, new_f):
     """Set ``new_f[i]`` from the row sum and return the row's scaling ``a_i exp((f_i - f0_i) / eps)``."""
-    if not total > (1e-200 if kind == 3 else 0.0):
-        new_f[i] = rho if kind == 3 else 0.0
+    if kind == 3 and not total > 1e-200:
+        new_f[i] = f0[i] + 460.0 * eps  # at least
+        return 0.0
+    if not total > 0.0:
+        new_f[i] = 0.0
         return 0.0
     s = f0[i] - eps * math.log(total)
-    new_f[i] = prox(kind, rho, s, eps)
-    return a[i] / total * math.exp((new_f[i] - s) / eps)
+    potential = prox(kind, rho, s, eps)
+    new_f[i] = s if kind == 3 else potential
+    return a[i] / total * math.exp((potential - s) / eps)
 
 
 @kernel
