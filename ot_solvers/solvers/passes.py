@@ -277,13 +277,17 @@ class SinkhornPasses:
 
     def complete(self, f, g):
         """Potentials of points without weight: what an infinitely small weight would have."""
+        problem = self.problem
         if not self.all_live:
-            s, penalty = self.column_softmin(self.problem.eps, f), self.problem.penalty_b
-            if isinstance(penalty, Capacity):
-                s = np.minimum(s, penalty.top(self.problem.b, g))
-            else:
-                s = penalty.prox(s, self.problem.eps)
+            s = self.column_softmin(problem.eps, f)
+            if not isinstance(problem.penalty_b, Capacity):
+                s = problem.penalty_b.prox(s, problem.eps)
             g = np.where(self.live, g, s)
+        if problem.partial:
+            f, g = (
+                np.minimum(potential, potential[weights > 0].max())
+                for potential, weights in ((f, problem.a), (g, problem.b))
+            )
         return f, g
 
     def verified_status(self, f, g):

@@ -61,11 +61,13 @@ class Dummies:
         return rows, columns, costs, f, g
 
     def without(self, rows, columns, masses):
-        """Those entries of a plan that join two points."""
+        """Those entries of a plan that join two points, less what only the rounding of the dummies has left there."""
         if not (self.has_sink or self.has_source):
             return rows, columns, masses
         real = (rows < self.n) & (columns < self.m)
-        return rows[real], columns[real], masses[real]
+        rows, columns, masses = rows[real], columns[real], masses[real]
+        dust = (masses <= NOTHING) & (masses <= 1e-12 * np.minimum(self.supply[rows], self.demand[columns]))
+        return rows[~dust], columns[~dust], masses[~dust]
 
 
 def cut(penalty, potential: np.ndarray, weights: np.ndarray) -> np.ndarray:
