@@ -55,8 +55,8 @@ _COMMON = """
         ``ots.Sinkhorn(relaxation=1.5)``.
     backend : {"auto", "numba", "reference"}
     tol : float, optional
-        Stop when the marginal error (balanced: ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)``) is below it; default 1e-6 in
-        float64 and 1e-4 in float32. Exact plans have no marginal error to speak of: there it is not looked at.
+        Stop when the marginal error (balanced: ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)``) is below it; default 1e-6
+        in float64 and 1e-4 in float32. Exact plans have no marginal error to speak of: there it is not looked at.
     max_iter : int, optional
         Passes over the cost; the method chooses by default.
     init : Solution or (f, g), optional
@@ -406,12 +406,12 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
     pair = check.unbalanced_pair(options.unbalanced)
     if reg is None and pair is not None and pair != (math.inf, math.inf):
         raise UnsupportedError(
-            f"unbalanced={options.unbalanced!r} needs a positive reg: exact transport is balanced, or partial (mass=)"
+            f"unbalanced={options.unbalanced!r} needs a positive reg: exact transport is balanced, or has mass="
         )
     if options.mass is not None and pair is not None:
         raise UnsupportedError(
-            f"mass={options.mass!r} and unbalanced={options.unbalanced!r}: either the mass to be moved is given or a "
-            "price of missing the marginals"
+            f"mass={options.mass!r} and unbalanced={options.unbalanced!r}: give either the mass to be moved or "
+            "the price of missing the marginals"
         )
     if not math.isfinite(geometry.spread()):
         raise ValueError(f"the costs of {geometry!r} overflow float64: divide the points by a constant")
@@ -447,17 +447,17 @@ def _partial_problem(geometry, masses: PartialMasses, eps: float) -> Problem:
     """A problem that leaves part of the weights of one side, or of both, where it is."""
     # Potentials are counted from where the costs are.
     capacity = Capacity(geometry.shift if isinstance(geometry, DenseGeometry) else 0.0)
-    penalties = tuple(Balanced() if full else capacity for full in (masses.full_a, masses.full_b))
+    penalty_a, penalty_b = (Balanced() if full else capacity for full in (masses.full_a, masses.full_b))
     a, b, mass = masses.a, masses.b, masses.mass
-    _check_reach(geometry, a, b, penalties)
+    _check_reach(geometry, a, b, (penalty_a, penalty_b))
     for name, weights, cut in zip("ab", (a, b), geometry.cut_off(a, b)):
         reached = float(weights[~cut].sum())
         if reached < 1 - 1e-9:
             raise InfeasibleError(
-                f"mass={mass:.9g} cannot be moved: only {mass * reached:.9g} of {name} has an allowed pair. Allow more "
-                "pairs, or move less"
+                f"mass={mass:.9g} cannot be moved: only {mass * reached:.9g} of {name} has an allowed pair. Allow "
+                "more pairs, or move less"
             )
-    return Problem(geometry, a, b, mass, eps, *penalties, balanced=False)
+    return Problem(geometry, a, b, mass, eps, penalty_a, penalty_b, balanced=False)
 
 
 def _check_reach(geometry, a, b, penalties) -> None:

@@ -57,8 +57,8 @@ class Problem:
     a, b : (n,), (m,) float64 arrays >= 0
         The caller's weights divided by `mass`.
     mass : float > 0
-        Balanced: the total mass, so that `a` and `b` sum to 1. Partial: the mass to be moved, so that they sum to 1
-        or more. Unbalanced: the unit in which both are counted (geometric mean of the two totals).
+        Balanced: the total mass, so that `a` and `b` sum to 1. Partial: the mass to be moved, so that they sum to
+        1 or more. Unbalanced: the unit in which both are counted (geometric mean of the two totals).
     eps : float >= 0, cost units
         Of the entropy; 0: exact transport.
     penalty_a, penalty_b : Penalty

@@ -36,7 +36,7 @@ class Solution:
     ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / reg)`` with ``f = potential_a``, ``g = potential_b`` in cost
     units; exact plans are stored entry by entry, and these are their Kantorovich potentials. Balanced
     potentials are normalised to ``sum(a f) / sum(a) = sum(b g) / sum(b)``. Those of partial problems (``mass=``)
-    have one upper bound on both sides, half of what moving more mass costs; it is reached where weight is left over.
+    have one upper bound on both sides, half of what moving more mass costs, and reach it where weight is left.
     """
 
     def __init__(

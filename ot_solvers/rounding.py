@@ -280,10 +280,12 @@ def feasible_marginals(problem: Problem) -> tuple[bool, str]:
         rows, columns = pattern.row, pattern.col
     else:
         rows, columns = np.nonzero(np.isfinite(np.asarray(geometry.block(0, n))))
-    # SciPy's flow counts in int32: weights in units of 2**-29, rounded so that a feasible problem stays so. No more
-    # than all that is to be moved leaves a point, or the source.
+    # SciPy's flow counts in int32: weights in units of 2**-29, rounded so that a feasible problem stays so. No
+    # more than all that is to be moved leaves a point, or the source.
     unit = float(1 << 29)
-    a, b = (problem.a, problem.b) if problem.partial else (problem.a / problem.a.sum(), problem.b / problem.b.sum())
+    a, b = (
+        (problem.a, problem.b) if problem.partial else (problem.a / problem.a.sum(), problem.b / problem.b.sum())
+    )
     supply = np.floor(np.minimum(a, 1.0) * unit).astype(np.int64)
     demand = np.ceil(np.minimum(b, 1.0) * unit).astype(np.int64)
     wanted = int(unit) if problem.partial else int(supply.sum())
@@ -298,7 +300,7 @@ def feasible_marginals(problem: Problem) -> tuple[bool, str]:
     if problem.partial:
         most = problem.mass * flow.flow_value / wanted
         return False, (
-            f"the +inf costs let at most {most:.6g} of mass={problem.mass:.6g} be moved: allow more pairs, or move less"
+            f"the +inf costs let at most {most:.6g} of mass={problem.mass:.6g} be moved: allow more, or move less"
         )
     lost = 1 - flow.flow_value / wanted
     stuck = np.flatnonzero(supply - np.asarray(flow.flow[[source], :n].todense()).ravel() > 1)

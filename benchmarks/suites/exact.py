@@ -94,8 +94,14 @@ SUITE = Suite(
             ProblemSpec("images", n=784, m=784, cost="L1", floor=1e-2),
             points=False,
         ),
-        _partial("partial-300", "Gaussian clouds, n = m = 300, d = 3, 0.7 moved", ProblemSpec(n=300, m=300, mass=0.7)),
-        _partial("partial-2000", "Gaussian clouds, n = m = 2000, d = 3, 0.7 moved", ProblemSpec(n=2000, m=2000, mass=0.7)),
+        _partial(
+            "partial-300", "Gaussian clouds, n = m = 300, d = 3, 0.7 moved", ProblemSpec(n=300, m=300, mass=0.7)
+        ),
+        _partial(
+            "partial-2000",
+            "Gaussian clouds, n = m = 2000, d = 3, 0.7 moved",
+            ProblemSpec(n=2000, m=2000, mass=0.7),
+        ),
         _partial(
             "partial-weighted",
             "Gaussian clouds, n = 3000, m = 2000, gamma weights, a tenth of them 0, 0.9 moved",

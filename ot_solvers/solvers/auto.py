@@ -51,8 +51,8 @@ def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
     Raises
     ------
     UnsupportedError
-        If the method is for exact transport and the problem is entropic, or the other way round; or if it cannot leave
-        mass where it is and the problem is partial.
+        If the method is for exact transport and the problem is entropic, or the other way round; or if the problem
+        is partial and the method cannot leave mass where it is.
     """
     if method != "auto":
         solver = method if isinstance(method, Solver) else SOLVERS[str(method)]()

@@ -45,7 +45,7 @@ def relative(values, case):
 
 
 def penalties(case):
-    """One of each; TV just small enough to cut some potentials, by no more than a few eps; half of them at capacity."""
+    """One of each; TV cuts some potentials, by a few eps at most; half of the rows are at capacity."""
     spread = np.ptp(case.cost_range)
     cut = max(np.abs(case.f).max() - 3 * case.eps, case.eps)
     at_capacity = Capacity(float(np.median(case.f)))

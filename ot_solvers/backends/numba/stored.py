@@ -32,7 +32,7 @@ def absorb_blocks(rows, f2, g2, inv2, bounds, first, last, K):
 @kernel
 def row_scaling(f0, a, i, total, eps, kind, rho, new_f):
     """Set ``new_f[i]`` from the row sum and return the row's scaling ``a_i exp((f_i - f0_i) / eps)``."""
-    if kind == 3 and not total > 1e-200:
+    if kind == 3 and a[i] > 0.0 and not total > 1e-200:
         new_f[i] = f0[i] + 460.0 * eps  # at least
         return 0.0
     if not total > 0.0:
@@ -47,8 +47,8 @@ def row_scaling(f0, a, i, total, eps, kind, rho, new_f):
 @kernel
 def row_matters(f0, a, i, total, eps, kind, rho):
     """The row sum, or 1 where a tiny one is no reason to stop."""
-    # Without weight there may be no allowed pair at all. A row cut at its capacity may be far from everything: what
-    # it moves is next to nothing, whatever the sum is.
+    # Without weight there may be no allowed pair at all. A row cut at its capacity may be far from everything:
+    # what it moves is next to nothing, whatever the sum is.
     if not a[i] > 0.0 or (kind == 3 and f0[i] + 400.0 * eps > rho and not total > 1e-200):
         return 1.0
     return total

@@ -61,7 +61,7 @@ class Dummies:
         return rows, columns, costs, f, g
 
     def without(self, rows, columns, masses):
-        """Those entries of a plan that join two points, less what only the rounding of the dummies has left there."""
+        """Those entries of a plan that join two points, less what is rounding of the dummies' weights."""
         if not (self.has_sink or self.has_source):
             return rows, columns, masses
         real = (rows < self.n) & (columns < self.m)

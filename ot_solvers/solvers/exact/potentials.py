@@ -67,7 +67,9 @@ class Marginals(NamedTuple):
         return self._replace(a=a * (self.a.sum() / a.sum()), b=b * (self.b.sum() / b.sum()))
 
 
-def rough(geometry: Geometry, marginals: Marginals, backend, passed: Passed) -> tuple[np.ndarray, np.ndarray, float]:
+def rough(
+    geometry: Geometry, marginals: Marginals, backend, passed: Passed
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Potentials (f, g) at an eps at which rows have a few targets left each.
 
     Parameters

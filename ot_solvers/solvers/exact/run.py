@@ -91,8 +91,8 @@ class ExactRun:
     def begin(self, rows, columns, costs, f, g, eps: float | None = None) -> None:
         """Make a basis of arcs between points with weight, numbered among these.
 
-        Arcs come in order of their reduced costs; with `eps`, all of them, in order of the entries of the plan that
-        `f` and `g` are potentials of.
+        Arcs come in order of their reduced costs; with `eps`, all of them, in order of the entries of the plan
+        that `f` and `g` are potentials of.
         """
         self.arcs_so_far = rows, columns, costs
         dummies = self.dummies
@@ -233,7 +233,9 @@ class ExactRun:
             left_a, left_b = np.maximum(left_a, 0.0), np.maximum(left_b, 0.0)
             if self.problem.partial:
                 missing = max(1.0 - float(sum(part[2].sum() for part in parts)), 0.0)
-                left_a, left_b = (np.diff(np.minimum(np.cumsum(w), missing), prepend=0.0) for w in (left_a, left_b))
+                left_a, left_b = (
+                    np.diff(np.minimum(np.cumsum(w), missing), prepend=0.0) for w in (left_a, left_b)
+                )
             rest = staircase(np.arange(left_a.size), np.arange(left_b.size), left_a, left_b)
             used = rest.masses > 0
             if math.isfinite(self.cost(rest.rows[used], rest.columns[used])):
