@@ -144,9 +144,9 @@ class SinkhornPasses:
     def right_total(self, penalty: Capacity, eps: float, masses):
         """(rise of the column potentials with which the rows have the right total, column masses after it).
 
-        The sweep has cut the rows at the level of before. A rise of all column potentials is one of the level;
-        what it does to the columns is exact up to how they share the rows, so after a large one there are no masses, and
-        the next pass looks.
+        The sweep has cut the rows at the level of before. A rise of all column potentials is one of the level:
+        what it does to the columns is exact up to how they share the rows, so after a large one there are no
+        masses, and the next pass looks.
         """
         live = self.problem.a > 0
         level = penalty.level(self.uncut[live], self.problem.a[live], eps)
