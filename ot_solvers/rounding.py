@@ -240,12 +240,19 @@ def _programme_data(problem: Problem, plan: GibbsPlan, backend):
     a, b, f, g = problem.a, problem.b, plan.f, plan.g
     if not problem.partial:
         return P, C, a, b, f, g
-    stays_a, stays_b = np.maximum(a - P.sum(1), 0.0), np.maximum(b - P.sum(0), 0.0)
+    # Nothing stays on a side that is full.
+    stays_a, stays_b = (
+        np.zeros_like(w) if penalty.hard else np.maximum(w - P.sum(axis), 0.0)
+        for w, penalty, axis in ((a, problem.penalty_a, 1), (b, problem.penalty_b, 0))
+    )
     P = np.block([[P, stays_a[:, None]], [stays_b[None, :], np.zeros((1, 1))]])
     C = np.block([[C, np.zeros((a.size, 1))], [np.zeros((1, b.size)), np.full((1, 1), np.inf)]])
     top_f, top_g = float(f[a > 0].max()), float(g[b > 0].max())
-    sums = float(a.sum()), float(b.sum())
-    a, b = np.append(a, max(sums[1] - 1.0, 0.0)), np.append(b, max(sums[0] - 1.0, 0.0))
+    kept, unfilled = (
+        0.0 if penalty.hard else float(w.sum()) - 1.0
+        for w, penalty in ((a, problem.penalty_a), (b, problem.penalty_b))
+    )
+    a, b = np.append(a, unfilled), np.append(b, kept)
     return P, C, a, b, np.append(f, -top_g), np.append(g, -top_f)
 
 

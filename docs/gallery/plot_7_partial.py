@@ -2,10 +2,10 @@
 A shape seen in part, among clutter
 ===================================
 
-A scan shows two thirds of a shape, turned and shifted, and a hundred points that belong to something else. To lay the
-shape over the scan, match the two and move the shape to where its partners are, again and again. Balanced transport
-matches everything: the part that is missing with the clutter, and so the shape is dragged away. Partial transport,
-``mass=``, matches as much as there is to match, and picks which.
+A scan shows two thirds of a shape, turned and shifted, and a hundred points that belong to something else. To lay
+the shape over the scan, match the two and move the shape to where its partners are, again and again. Balanced
+transport matches everything: the part that is missing with the clutter, and so the shape is dragged away. Partial
+transport, ``mass=``, matches as much as there is to match, and picks which.
 """
 
 # %%
@@ -30,11 +30,8 @@ def fish(size):
     body = ((p[:, 0] - 0.45) / 1.45) ** 2 + (p[:, 1] / 0.72) ** 2 < 1
     tail = (p[:, 0] < -0.75) & (p[:, 0] > -2.0) & (np.abs(p[:, 1]) < 0.12 + 0.62 * np.abs(p[:, 0] + 0.8))
     tail &= p[:, 0] > -2.0 + 0.45 * np.exp(-((p[:, 1] / 0.35) ** 2))
-    fin = (
-        (np.abs(p[:, 0] - 0.35 + 0.5 * (p[:, 1] - 0.6)) < 0.42 - 0.3 * (p[:, 1] - 0.6))
-        & (p[:, 1] > 0.5)
-        & (p[:, 1] < 1.08)
-    )
+    up = p[:, 1] - 0.6
+    fin = (np.abs(p[:, 0] - 0.35 + 0.5 * up) < 0.42 - 0.3 * up) & (p[:, 1] > 0.5) & (p[:, 1] < 1.08)
     eye = ((p - [1.3, 0.18]) ** 2).sum(1) < 0.14**2
     return p[(body | tail | fin) & ~eye][:size]
 
@@ -54,9 +51,9 @@ print(f"shape {len(shape)} points, scan {len(scan)}, of which {len(clutter)} clu
 # %%
 # Match and move
 # --------------
-# With the plan come the partners, ``pull``, and how much of each point has one, ``marginal_a``. The best rotation and
-# shift are those of Procrustes. Balanced weights have to be rescaled to one sum. Otherwise the rounds start with as many
-# matches as there are points in the scan, clutter and all, and go down to 660, a few less than are in both.
+# With the plan come the partners, ``pull``, and how much of each point has one, ``marginal_a``. The best rotation
+# and shift are those of Procrustes. Balanced weights have to be rescaled to one sum. Otherwise the rounds start with
+# as many matches as there are points in the scan, clutter and all, and go down to 660, a few less than are in both.
 
 
 def laid_over(points, rounds, balanced):
@@ -82,8 +79,8 @@ for name, (points, solution) in results.items():
 # %%
 # How much is there to match?
 # ---------------------------
-# The price of matching one point more is in the potentials: twice their common upper bound. While true partners are left
-# it is small, and it jumps where there are none.
+# The price of matching one point more is in the potentials: twice their common upper bound. While true partners are
+# left it is small, and it jumps where there are none.
 
 points = results["partial"][0]
 masses = np.arange(541, 768, 8)
@@ -95,8 +92,7 @@ for m in masses:
 # %%
 # The picture
 # -----------
-# The shape where each of the two puts it, with lines to its partners; the scan in grey. On the left and on the right the
-# same scan, the same start.
+# The shape where each of the two puts it, with lines to its partners; the scan in grey.
 
 PAPER, INK, FAINT = "#15161a", "#f2efe9", "#9a948a"
 colours = plt.get_cmap("plasma")(0.25 + 0.7 * (shape[:, 0] - shape[:, 0].min()) / np.ptp(shape[:, 0]))[:, :3]

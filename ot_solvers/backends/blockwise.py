@@ -158,7 +158,8 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
         # One weight after the other: the product of two small ones underflows.
         a = xp.asarray(plan.a[part])[:, None]
         ratio = xp.where(live, Q, one) / xp.where(live, a, one) / xp.where(live, b, one)
-        entropy += float(xp.sum(Q * xp.log(ratio)))
+        # Weights above one may underflow it, where Q is nothing: not 0 * log 0.
+        entropy += float(xp.sum(Q * xp.log(xp.where(ratio > 1e-300, ratio, zero + 1e-300))))
     return linear, entropy
 
 

@@ -199,7 +199,7 @@ class SinkhornPasses:
         if self.at_level is None:
             return self.problem.penalty_b.project(g)
         # One number for all that were at the level, and nothing above it.
-        return np.minimum(g, g[self.at_level].mean())
+        return np.minimum(g, g[self.at_level].min())
 
     def keep(self):
         return self.f, self.made
