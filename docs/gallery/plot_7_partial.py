@@ -51,9 +51,10 @@ print(f"shape {len(shape)} points, scan {len(scan)}, of which {len(clutter)} clu
 # %%
 # Match and move
 # --------------
-# With the plan come the partners, ``pull``, and how much of each point has one, ``marginal_a``. The best rotation
-# and shift are those of Procrustes. Balanced weights have to be rescaled to one sum. Otherwise the rounds start with
-# as many matches as there are points in the scan, clutter and all, and go down to 660, a few less than are in both.
+# With the plan come the partners, ``pull``, and how much of each point has one, ``marginal_a``. The best
+# rotation and shift are those of Procrustes. Balanced weights have to be rescaled to one sum. Otherwise the rounds
+# start with as many matches as there are points in the scan, clutter and all, and go down to 660, a few less than
+# are in both.
 
 
 def laid_over(points, rounds, balanced):
@@ -79,8 +80,8 @@ for name, (points, solution) in results.items():
 # %%
 # How much is there to match?
 # ---------------------------
-# The price of matching one point more is in the potentials: twice their common upper bound. While true partners are
-# left it is small, and it jumps where there are none.
+# The price of matching one point more is in the potentials: twice their common upper bound. While true partners
+# are left it is small, and it jumps where there are none.
 
 points = results["partial"][0]
 masses = np.arange(541, 768, 8)

@@ -75,6 +75,10 @@ class SinkhornPasses:
         #: (eps, g) at which `f` is the row update; None where nobody knows.
         self.made: tuple[float, np.ndarray] | None = None
         self.masses = np.zeros(m)
+        #: Dual value at the point measured last and at the one kept last, where errors alone do not tell.
+        self.dual = self.kept_dual = self.dual_slack = 0.0
+        # Without a plan the dual rises for ever.
+        self.seen_dual = -math.inf if problem.partial and not geometry.forbids else math.inf
         #: Soft minima of the rows before they were cut, where they are.
         self.uncut = self.f
         self.stored = None
@@ -184,7 +188,16 @@ class SinkhornPasses:
             self.uncut = self.f
             self.f = self.problem.penalty_a.prox(self.f, eps)
         self.made = (eps, g)
-        return self.column_error(g, self.masses, eps)
+        error = self.column_error(g, self.masses, eps)
+        if self.problem.partial:
+            self.dual, self.dual_slack = self.dual_value(eps, g), eps * min(error, 1.0)
+        return error
+
+    def dual_value(self, eps: float, g) -> float:
+        """Of the potentials at hand, normalised, where the total is fixed."""
+        problem = self.problem
+        potentials = problem.penalty_a.dual(self.f, problem.a) + problem.penalty_b.dual(g, problem.b)
+        return potentials - eps * (float(self.masses.sum()) - problem.total)
 
     def pair(self, g):
         return self.f, g
@@ -202,7 +215,15 @@ class SinkhornPasses:
         return np.minimum(g, g[self.at_level].min())
 
     def keep(self):
+        self.kept_dual = self.dual - self.dual_slack
         return self.f, self.made
+
+    def fell(self) -> bool:
+        return self.dual < self.kept_dual
+
+    def rising(self) -> bool:
+        before, self.seen_dual = self.seen_dual, self.dual
+        return self.dual > before + self.dual_slack
 
     def back(self, kept):
         self.f, self.made = kept
