@@ -310,8 +310,8 @@ def test_passes(rng, share, outliers):
     if outliers:
         x[:60] += 30.0
     C = ((x[:, None] - y) ** 2).sum(-1)
-    solution = ots.solve(C, reg=0.05, mass=share, tol=1e-8)
-    assert solution.converged and solution.n_iter < 400
+    solution = ots.solve(C, reg=0.2 if outliers else 0.05, mass=share, tol=1e-8)
+    assert solution.converged and solution.n_iter < 300
     assert solution.gap <= 1e-8 * C.max() + 1e-6
 
 
