@@ -212,6 +212,52 @@ def judge_exact(problem: Problem, plan, g) -> ExactVerdict:
     return ExactVerdict(**verdict.as_record(), gap=(verdict.linear_cost - dual) / abs(verdict.linear_cost))
 
 
+def judge_partial(problem: Problem, plan, g=None) -> Verdict:
+    """Judge an unregularised plan that moves `problem.mass` within the weights.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : (n, m) array or SciPy sparse array
+    g : (m,) array or None, cost units
+        Column potentials, which bound the optimum from below.
+
+    Returns
+    -------
+    Verdict or ExactVerdict
+        Its `marginal_error` is what exceeds the weights and what the total is off, relative to `problem.mass`.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the problem.
+    """
+    verdict = judge_plan(problem, plan)
+    if not np.isfinite(verdict.marginal_error):
+        return verdict
+    a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
+    plan = plan.tocsr() if sparse.issparse(plan) else np.asarray(plan)
+    rows, columns = (np.asarray(plan.sum(axis=axis, dtype=np.float64)).ravel() for axis in (1, 0))
+    excess = np.maximum(rows - a, 0.0).sum() + np.maximum(columns - b, 0.0).sum()
+    error = float(excess + abs(rows.sum() - problem.mass)) / problem.mass
+    verdict = Verdict(error, verdict.objective, verdict.linear_cost)
+    if g is None:
+        return verdict
+    g = np.asarray(g, np.float64)
+    if g.shape != (problem.shape[1],):
+        raise ValueError(f"potentials must have shape {(problem.shape[1],)}, not {g.shape}")
+    # A unit that arrives at j earns g_j and no more than the largest of them; then the cheapest rows leave.
+    top = g[b > 0].max()
+    dual = problem.mass * top + float(b[b > 0] @ (g[b > 0] - top))
+    reachable = np.where(b > 0, g, -np.inf)
+    cheapest = np.concatenate([(C - reachable[None, :]).min(axis=1) for _, C in problem.blocks()])
+    order = np.argsort(cheapest)
+    left = np.diff(np.minimum(np.cumsum(a[order]), problem.mass), prepend=0.0)
+    live = left > 0
+    dual += float(left[live] @ cheapest[order][live])
+    return ExactVerdict(**verdict.as_record(), gap=(verdict.linear_cost - dual) / abs(verdict.linear_cost))
+
+
 def judge_values(problem: Problem, values) -> ValuesVerdict:
     """Judge optimal costs (Euclidean distances) of many small problems, `VALUES` of them.
 

@@ -47,6 +47,8 @@ class ProblemSpec:
     floor : float in [0, 1)
         Share of the mass of an image that is spread uniformly over its grid. Without it, points without mass
         are left out.
+    mass : float in (0, 1) or None
+        Partial transport: the share of the smaller total that is to be moved.
     """
 
     kind: str = "gaussian"
@@ -60,6 +62,7 @@ class ProblemSpec:
     seed: int = 0
     cost: str = "W2"
     floor: float = 0.0
+    mass: float | None = None
 
     def build(self) -> Problem:
         """Draw the problem.
@@ -90,7 +93,9 @@ class ProblemSpec:
                 C = np.concatenate([block for _, block in cost_blocks(x, y, self.cost)])
         if C is not None:
             C = C.astype(dtype)
-        return Problem(a.astype(dtype), b.astype(dtype), self.eps * max_cost, max_cost, x, y, C)
+        a, b = a.astype(dtype), b.astype(dtype)
+        mass = None if self.mass is None else self.mass * float(min(a.sum(), b.sum()))
+        return Problem(a, b, self.eps * max_cost, max_cost, x, y, C, mass)
 
     def _draw(self, rng):
         """Points, costs, weights; None for what the family does not have."""
@@ -140,6 +145,8 @@ class Problem:
     starts_x, starts_y : (k + 1,) int arrays or None
         Many small problems instead of one: points ``x[starts_x[k]:starts_x[k + 1]]`` with their weights against
         those of y, each with sum 1.
+    mass : float or None
+        What is to be moved within the weights; None: all, the problem is balanced.
     """
 
     a: np.ndarray
@@ -151,6 +158,7 @@ class Problem:
     C: np.ndarray | None = None
     starts_x: np.ndarray | None = None
     starts_y: np.ndarray | None = None
+    mass: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -187,7 +195,7 @@ class Problem:
         """Read what `save` wrote."""
         with np.load(path) as stored:
             arrays = {k: stored[k] for k in stored.files}
-        for scalar in ("eps", "max_cost"):
+        for scalar in {"eps", "max_cost", "mass"} & set(arrays):
             arrays[scalar] = float(arrays[scalar])
         return cls(**arrays)
 

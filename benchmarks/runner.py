@@ -15,7 +15,7 @@ import numpy as np
 
 from .adapters import load_adapter
 from .cases import Case, Contender
-from .judge import judge_exact, judge_plan, judge_potentials, judge_some, judge_values
+from .judge import judge_exact, judge_partial, judge_plan, judge_potentials, judge_some, judge_values
 from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
 from .records import Store
@@ -125,6 +125,8 @@ class Bench:
         problem = Problem.load(self.problem_file)
         if "values" in answer:
             return reply, judge_values(problem, answer["values"]).as_record()
+        if problem.mass is not None:
+            return reply, judge_partial(problem, answer["plan"], answer.get("g")).as_record()
         if "plan" in answer and "g" in answer:
             return reply, judge_exact(problem, answer["plan"], answer["g"]).as_record()
         if "plan" in answer:

@@ -19,8 +19,16 @@ from .backends import registry
 from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError, UnsupportedError, stack_depth
 from .geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
 from .namespaces import Library, library_name, resolve
-from .penalties import make_penalty
-from .problem import Problem, UnequalMasses, absolute_eps, normalise_masses, regulariser
+from .penalties import Balanced, Capacity, make_penalty
+from .problem import (
+    PartialMasses,
+    Problem,
+    UnequalMasses,
+    absolute_eps,
+    normalise_masses,
+    partial_masses,
+    regulariser,
+)
 from .result import Solution, internal_potentials
 from .rounding import feasible_marginals
 from .solvers import auto
@@ -38,14 +46,15 @@ _COMMON = """
         Price ``rho`` of missing the marginals, cost units; ``inf`` keeps that side hard.
     unbalanced_type : {"kl", "tv"}
         ``rho KL(P1 | a)`` or ``rho |P1 - a|_1`` (not halved).
+    {mass}
     method : str or Solver
         ``"auto"`` (sweeps until Newton's method is predicted to be cheaper), ``"sinkhorn"``, ``"newton"``,
         ``"sns"``; for exact transport ``"crossover"``, ``"simplex"``, ``"sorting"``; or a solver value such as
         ``ots.Sinkhorn(relaxation=1.5)``.
     backend : {"auto", "numba", "reference"}
     tol : float, optional
-        Stop when the marginal error ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)`` is below it; default 1e-6 in
-        float64 and 1e-4 in float32. Exact plans have no marginal error to speak of: there it is not looked at.
+        Stop when the marginal error (balanced: ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)``) is below it; default 1e-6
+        in float64 and 1e-4 in float32. Exact plans have no marginal error to speak of: there it is not looked at.
     max_iter : int, optional
         Passes over the cost; the method chooses by default.
     init : Solution or (f, g), optional
@@ -68,7 +77,14 @@ _COMMON = """
 
     References
     ----------
-    [cuturi:13]_, [schmitzer:19]_, [sejourne:19]_; see ``docs/conventions.md`` for the conventions."""
+    [cuturi:13]_, [schmitzer:19]_, [sejourne:19]_, [caffarelli:10]_, [benamou:15]_; see
+    ``docs/conventions.md`` for the conventions."""
+
+
+_MASS = """
+    mass : float, optional
+        Partial transport: how much is to be moved, in the units of `a` and `b`, whose sums may differ and are
+        capacities then: ``P1 <= a``, ``P'1 <= b``, ``sum(P) = mass``."""
 
 
 def documented(function):
@@ -77,6 +93,7 @@ def documented(function):
         return function
     returns = function.__annotations__["return"]
     common = _COMMON.rstrip().replace("\n    Solution\n", f"\n    {returns}\n")
+    common = common.replace("\n    {mass}", _MASS if returns == "Solution" else "")
     if returns != "Solution":
         common = common.replace("init : Solution or (f, g), optional", f"init : {returns}, optional")
     function.__doc__ = function.__doc__.replace("\n    {common}", common)
@@ -93,6 +110,7 @@ def solve(
     reg_relative_to: str | None = None,
     unbalanced: Any = None,
     unbalanced_type: str = "kl",
+    mass: float | None = None,
     method: Any = "auto",
     backend: str = "auto",
     tol: float | None = None,
@@ -133,7 +151,7 @@ def solve(
         library = Library(name, geometry.dtype)
     options = Options(
         reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
-        on_failure,
+        on_failure, mass,
     )  # fmt: skip
     return run_problem(geometry, a, b, library, options)
 
@@ -150,6 +168,7 @@ def solve_sample(
     reg_relative_to: str | None = None,
     unbalanced: Any = None,
     unbalanced_type: str = "kl",
+    mass: float | None = None,
     method: Any = "auto",
     backend: str = "auto",
     tol: float | None = None,
@@ -186,7 +205,7 @@ def solve_sample(
     geometry, library = read_clouds(x, y, a, b, cost)
     options = Options(
         reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
-        on_failure,
+        on_failure, mass,
     )  # fmt: skip
     return run_problem(geometry, a, b, library, options)
 
@@ -202,6 +221,7 @@ def solve_grid(
     reg_relative_to: str | None = None,
     unbalanced: Any = None,
     unbalanced_type: str = "kl",
+    mass: float | None = None,
     method: Any = "auto",
     backend: str = "auto",
     tol: float | None = None,
@@ -256,7 +276,7 @@ def solve_grid(
     geometry = Grid(read, ground, dtype=dtype)
     options = Options(
         reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
-        on_failure,
+        on_failure, mass,
     )  # fmt: skip
     return run_problem(geometry, a, b, Library(name, dtype), options, first.shape)
 
@@ -337,6 +357,7 @@ class Options:
     init: Any = None
     callback: Callable[[Progress], object] | None = None
     on_failure: str = "warn"
+    mass: Any = None
 
 
 def run_problem(
@@ -383,13 +404,27 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
     pair = check.unbalanced_pair(options.unbalanced)
     if reg is None and pair is not None and pair != (math.inf, math.inf):
         raise UnsupportedError(
-            f"unbalanced={options.unbalanced!r} needs a positive reg: exact transport is balanced"
+            f"unbalanced={options.unbalanced!r} needs a positive reg: exact transport is balanced, or has mass="
+        )
+    if options.mass is not None and pair is not None:
+        raise UnsupportedError(
+            f"mass={options.mass!r} and unbalanced={options.unbalanced!r}: give either the mass to be moved or "
+            "the price of missing the marginals"
         )
     if not math.isfinite(geometry.spread()):
         raise ValueError(f"the costs of {geometry!r} overflow float64: divide the points by a constant")
     n, m = geometry.shape
     weights_a = check.weights(a, "a", n, grid_shape)
     weights_b = check.weights(b, "b", m, grid_shape)
+    if options.mass is not None:
+        masses = partial_masses(
+            weights_a,
+            weights_b,
+            check.number(options.mass, "mass"),
+            1e-6 if _coarse(a, b, library) else 1e-9,
+        )
+        if not (masses.full_a and masses.full_b):
+            return _partial_problem(geometry, masses, absolute_eps(reg, geometry, engine))
     rho = pair or (math.inf, math.inf)
     balanced = rho == (math.inf, math.inf)
     try:
@@ -404,6 +439,23 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
     _check_reach(geometry, weights_a, weights_b, penalties)
     eps = absolute_eps(reg, geometry, engine)
     return Problem(geometry, weights_a, weights_b, mass, eps, penalties[0], penalties[1], balanced=balanced)
+
+
+def _partial_problem(geometry, masses: PartialMasses, eps: float) -> Problem:
+    """A problem that leaves part of the weights of one side, or of both, where it is."""
+    # Potentials are counted from where the costs are.
+    capacity = Capacity(geometry.shift if isinstance(geometry, DenseGeometry) else 0.0)
+    penalty_a, penalty_b = (Balanced() if full else capacity for full in (masses.full_a, masses.full_b))
+    a, b, mass = masses.a, masses.b, masses.mass
+    _check_reach(geometry, a, b, (penalty_a, penalty_b))
+    for name, weights, cut in zip("ab", (a, b), geometry.cut_off(a, b)):
+        reached = float(weights[~cut].sum())
+        if reached < 1 - 1e-9:
+            raise InfeasibleError(
+                f"mass={mass:.9g} cannot be moved: only {mass * reached:.9g} of {name} has an allowed pair. Allow "
+                "more pairs, or move less"
+            )
+    return Problem(geometry, a, b, mass, eps, penalty_a, penalty_b, balanced=False)
 
 
 def _check_reach(geometry, a, b, penalties) -> None:
@@ -441,8 +493,7 @@ def _why_infeasible(problem: Problem, outcome: Outcome) -> str:
         return ""
     if outcome.status is Status.PRECISION_LIMIT and outcome.error <= 1e-6:
         return ""  # without a plan the potentials run away until rounding ends it, far from the marginals
-    both_hard = problem.penalty_a.hard and problem.penalty_b.hard
-    if not (both_hard and problem.geometry.forbids):
+    if not (problem.fixed_total and problem.geometry.forbids):
         return ""
     return feasible_marginals(problem)[1]
 

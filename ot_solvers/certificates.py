@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from .penalties import TV
+from .penalties import TV, Capacity
 from .plans.gibbs import GibbsPlan
 from .problem import Problem
 
-__all__ = ["constant", "dual_value", "gibbs_entropy", "hard_lower_bound", "objective"]
+__all__ = ["constant", "dual_value", "gibbs_entropy", "hard_lower_bound", "objective", "regularised"]
 
 
 def constant(problem: Problem) -> float:
@@ -22,7 +22,7 @@ def constant(problem: Problem) -> float:
     Apart from the rest of the objective and of the dual, because large masses make it drown both, or
     overflow, where gaps and divergences do not depend on it.
     """
-    if problem.balanced:
+    if problem.fixed_total:
         return 0.0
     M = problem.mass
     return problem.eps * (M * float(problem.a.sum())) * (M * float(problem.b.sum()))
@@ -42,12 +42,17 @@ def objective(problem: Problem, linear: float, entropy: float, row_mass, column_
     """
     M, eps = problem.mass, problem.eps
     moved = float(row_mass.sum())
-    # log(P / (A B')) = log(p / (a b')) - log M.
-    regular = M * (linear + eps * entropy) - (eps * M * math.log(M)) * moved
-    if problem.balanced:
-        return regular
+    if problem.fixed_total:
+        return regularised(problem, linear, entropy, moved)
     penalties = problem.penalty_a.primal(row_mass, problem.a) + problem.penalty_b.primal(column_mass, problem.b)
-    return regular - eps * M * moved + M * penalties
+    return regularised(problem, linear, entropy, moved) - eps * M * moved + M * penalties
+
+
+def regularised(problem: Problem, linear: float, entropy: float, moved: float) -> float:
+    """``<P, C> + eps sum P log(P / (A B'))`` from parts of the normalised plan, in the caller's units."""
+    M, eps = problem.mass, problem.eps
+    # log(P / (A B')) = log(p / (a b')) - log M.
+    return M * (linear + eps * entropy) - (eps * M * math.log(M)) * moved
 
 
 def dual_value(problem: Problem, f, g, moved: float) -> float:
@@ -57,8 +62,8 @@ def dual_value(problem: Problem, f, g, moved: float) -> float:
     """
     M, eps = problem.mass, problem.eps
     potentials = problem.penalty_a.dual(f, problem.a) + problem.penalty_b.dual(g, problem.b)
-    if problem.balanced:
-        return M * (potentials - eps * (moved - float(problem.a.sum()))) - eps * M * math.log(M)
+    if problem.fixed_total:
+        return M * (potentials - eps * (moved - problem.total)) - eps * M * math.log(M)
     return M * (potentials - eps * moved)
 
 
@@ -70,6 +75,12 @@ def hard_lower_bound(problem: Problem, g, backend) -> float:
         g = np.where(problem.b > 0, np.minimum(g, floor + problem.penalty_a.rho), g)
     masked = np.where(problem.b > 0, g, -np.inf)
     transform = backend.hardmin(problem.geometry, masked)
+    if isinstance(problem.penalty_a, Capacity):
+        live = problem.a > 0
+        level = problem.penalty_a.level(transform[live], problem.a[live])
+        if level == math.inf:
+            return math.inf  # no plan moves as much
+        transform = np.minimum(transform, level)
     transform = np.where(problem.a > 0, transform, 0.0)
     potentials = problem.penalty_a.dual(transform, problem.a) + problem.penalty_b.dual(g, problem.b)
     return problem.mass * potentials

@@ -1,4 +1,4 @@
-"""What a marginal pays for missing its weights: nothing allowed, Kullback-Leibler, total variation.
+"""What a marginal pays for missing its weights: nothing allowed, Kullback-Leibler, total variation, capacities.
 
 Each penalty is a scalar function per point, used by solvers (prox, residual), by results (primal and
 dual terms) and, as a small integer and a number, by compiled kernels. Derivations: ``docs/maths.md``,
@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import UnsupportedError
 
-__all__ = ["KL", "TV", "Balanced", "Penalty", "translation"]
+__all__ = ["KL", "TV", "Balanced", "Capacity", "Penalty", "translation"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Penalty:
     rho : float > 0, cost units
         ``inf`` for a hard marginal.
     kind : int
-        The code that compiled kernels switch on: 0 hard, 1 KL, 2 TV.
+        The code that compiled kernels switch on: 0 hard, 1 KL, 2 TV, 3 capacity.
     """
 
     rho: float
@@ -54,8 +54,11 @@ class Penalty:
         """Upper bound of the logarithm of a row's mass, in units of its weight, right after its prox."""
         raise NotImplementedError
 
-    def residual(self, mass, weights, potential) -> float:
-        """L1 distance of ``mass`` to what optimality asks at ``potential``; mass units."""
+    def residual(self, mass, weights, potential, eps: float = 0.0) -> float:
+        """L1 distance of ``mass`` to what optimality asks at ``potential``; mass units.
+
+        `eps` says how far below a bound a potential counts as being off it, for penalties that have one.
+        """
         raise NotImplementedError
 
     def asked(self, weights, potential):
@@ -88,7 +91,7 @@ class Balanced(Penalty):
     def excess(self, potential):
         return 0.0
 
-    def residual(self, mass, weights, potential):
+    def residual(self, mass, weights, potential, eps=0.0):
         return float(np.abs(mass - weights).sum())
 
     def asked(self, weights, potential):
@@ -122,7 +125,7 @@ class KL(Penalty):
         # The prox leaves the mass a exp(-f / rho).
         return max(-float(potential.min()) / self.rho, 0.0)
 
-    def residual(self, mass, weights, potential):
+    def residual(self, mass, weights, potential, eps=0.0):
         with np.errstate(over="ignore", invalid="ignore"):  # then the error is infinite or NaN, as it should be
             return float(np.abs(mass - weights * np.exp(-potential / self.rho)).sum())
 
@@ -162,7 +165,7 @@ class TV(Penalty):
         # Off the lower edge a row has at most its weight; at the edge, any mass above.
         return 0.0 if potential.min() > -self.rho else math.inf
 
-    def residual(self, mass, weights, potential):
+    def residual(self, mass, weights, potential, eps=0.0):
         # Distance to the subdifferential: at f = rho any mass below a is optimal, at -rho any above.
         excess = mass - weights
         edge = self.rho * (1 - 1e-12)
@@ -178,6 +181,96 @@ class TV(Penalty):
         if live.size and live.min() < -self.rho * (1 + 1e-12):
             return -math.inf
         return float(_dot(weights, np.minimum(potential, self.rho)))
+
+
+@dataclass(frozen=True)
+class Capacity(Penalty):
+    """No more than the weights, where the total of the plan is fixed and the unit of mass: partial transport.
+
+    A potential is at most its `top`, and reached only where a weight is not used up. What the total costs is in
+    the tops of the two sides: moving a constant from one side to the other changes nothing, as when balanced.
+
+    Attributes
+    ----------
+    rho : float, cost units
+        Where row updates are cut. Any number: the constant between the sides follows. One near the costs keeps
+        the other side small, and with it the rounding of exponents.
+    """
+
+    rho: float = 0.0
+    kind: ClassVar[int] = 3
+
+    @property
+    def unreachable(self):
+        return self.rho
+
+    def prox(self, s, eps):
+        return np.minimum(s, self.rho)
+
+    def excess(self, potential):
+        return 0.0
+
+    def top(self, weights, potential) -> float:
+        """The largest potential of a point with weight."""
+        return float(potential[weights > 0].max())
+
+    def residual(self, mass, weights, potential, eps=0.0):
+        # What an update would change: the excess over the weight, and what is missing below the top, where half an
+        # eps below it is half missed.
+        live = weights > 0
+        mass, weights, below = mass[live], weights[live], self.top(weights, potential) - potential[live]
+        if eps > 0:
+            mass_at_top = mass * np.exp(np.minimum(below / eps, 700.0))
+            return float(np.abs(mass - np.minimum(weights, mass_at_top)).sum())
+        return float(np.maximum(mass - weights, 0.0).sum())
+
+    def level(self, s, weights, eps: float = 0.0) -> float:
+        """Where potentials have to be cut for a total of 1: ``sum w min(1, exp((level - s) / eps)) = 1``.
+
+        Parameters
+        ----------
+        s : (k,) array, cost units
+            Soft minima, with which each point would have its whole weight; ``+inf`` for what has no way.
+        weights : (k,) array > 0
+            Of sum above 1.
+        eps : float >= 0, cost units
+            0: the cheapest points up to a total of 1.
+
+        Returns
+        -------
+        float
+            ``+inf`` if the points with a way have too little weight.
+        """
+        order = np.argsort(s, kind="stable")
+        order = order[: np.count_nonzero(np.isfinite(s))]
+        if not order.size:
+            return math.inf
+        s, weights = s[order], weights[order]
+        before = np.cumsum(weights) - weights
+        if eps > 0:
+            t = (s - s[0]) / eps
+            # Of the points from k on: the logarithm of what they move at level s[0].
+            rest = np.logaddexp.accumulate((np.log(weights) - t)[::-1])[::-1]
+            with np.errstate(over="ignore"):  # heavy points move more than the total long before
+                moved = before + np.exp(t + rest)
+        else:
+            moved = before + weights
+        enough = moved >= 1.0 - 1e-13
+        if not enough.any():
+            return math.inf
+        k = int(np.argmax(enough))
+        if not eps > 0:
+            return float(s[k])
+        left = 1.0 - float(before[k])
+        return float(s[0] + eps * (math.log(left) - rest[k])) if left > 0 else float(s[k])
+
+    def primal(self, mass, weights):
+        return 0.0
+
+    def dual(self, potential, weights):
+        # Of all constants between the sides the best: w . (f - top) + top, which holds for any f.
+        top = self.top(weights, potential)
+        return float(_dot(weights, potential - top)) + top
 
 
 def translation(penalty_a: Penalty, f, a, penalty_b: Penalty, g, b) -> float:

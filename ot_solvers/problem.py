@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .errors import UnsupportedError
 from .geometry.base import Geometry
 from .lazy import cached_property
 from .namespaces import host_array, library_name
-from .penalties import Penalty
+from .penalties import Capacity, Penalty
 
 __all__ = ["Entropic", "Problem"]
 
@@ -56,8 +57,8 @@ class Problem:
     a, b : (n,), (m,) float64 arrays >= 0
         The caller's weights divided by `mass`.
     mass : float > 0
-        Balanced: the total mass, so that `a` and `b` sum to 1. Unbalanced: the unit in which both are
-        counted (geometric mean of the two totals).
+        Balanced: the total mass, so that `a` and `b` sum to 1. Partial: the mass to be moved, so that they sum to
+        1 or more. Unbalanced: the unit in which both are counted (geometric mean of the two totals).
     eps : float >= 0, cost units
         Of the entropy; 0: exact transport.
     penalty_a, penalty_b : Penalty
@@ -75,9 +76,31 @@ class Problem:
     balanced: bool = True
 
     @property
+    def partial(self) -> bool:
+        """Whether part of the weights may stay, and the total that a plan moves is given."""
+        return isinstance(self.penalty_a, Capacity) or isinstance(self.penalty_b, Capacity)
+
+    @property
+    def fixed_total(self) -> bool:
+        """Whether all plans have the same total mass, counted as 1: balanced and partial problems."""
+        return self.balanced or self.partial
+
+    @property
+    def total(self) -> float:
+        """The mass of plans where it is fixed, else that of `a`: what errors are relative to."""
+        return 1.0 if self.partial else float(self.a.sum())
+
+    @property
     def log_mass(self) -> float:
         """Offset of the exponents; see `ot_solvers.plans.gibbs.GibbsPlan`."""
-        return 0.0 if self.balanced else math.log(self.mass)
+        return 0.0 if self.fixed_total else math.log(self.mass)
+
+    def marginal_error(self, f, g, row_mass, column_mass) -> float:
+        """L1 residual of both marginals against what optimality asks at (f, g), and of a fixed total, relative."""
+        rows = self.penalty_a.residual(row_mass, self.a, f, self.eps)
+        columns = self.penalty_b.residual(column_mass, self.b, g, self.eps)
+        total = abs(float(row_mass.sum()) - 1.0) if self.partial else 0.0
+        return (rows + columns + total) / self.total
 
     @cached_property
     def log_b(self) -> np.ndarray:
@@ -106,6 +129,41 @@ class Problem:
         )
 
 
+class PartialMasses(NamedTuple):
+    """Weights in units of the mass to be moved."""
+
+    a: np.ndarray
+    b: np.ndarray
+    mass: float
+    full_a: bool  # all of it is to be moved
+    full_b: bool
+
+
+def partial_masses(a: np.ndarray, b: np.ndarray, mass: float, rtol: float) -> PartialMasses:
+    """Weights in units of the mass to be moved, and whether all of a side is.
+
+    Raises
+    ------
+    ValueError
+        If that mass is not positive, or more than there is on one side by more than `rtol`.
+    """
+    with np.errstate(over="ignore"):
+        totals = float(a.sum()), float(b.sum())
+    most = min(totals)
+    if not 0 < mass <= most * (1 + rtol):
+        raise ValueError(
+            f"mass={mass:.9g} must be positive and at most {most:.9g}: "
+            f"sum(a)={totals[0]:.9g}, sum(b)={totals[1]:.9g}"
+        )
+    if not math.isfinite(max(totals) / mass):
+        raise ValueError(f"mass={mass:.9g} is too small next to sum(a)={totals[0]:.9g}, sum(b)={totals[1]:.9g}")
+    if mass >= most * (1 - rtol):
+        mass = most  # a side that is full sums to 1, whatever the rounding of the mass asked for
+    full_a, full_b = (mass >= total * (1 - rtol) for total in totals)
+    a, b = a / (totals[0] if full_a else mass), b / (totals[1] if full_b else mass)
+    return PartialMasses(a, b, mass, full_a, full_b)
+
+
 class UnequalMasses(ValueError):
     """Balanced transport between different total masses."""
 
@@ -129,7 +187,7 @@ def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: floa
         if abs(total_a - total_b) > rtol * max(total_a, total_b):
             raise UnequalMasses(
                 f"total masses differ: sum(a)={total_a:.9g}, sum(b)={total_b:.9g}. Balanced transport needs equal "
-                "masses: rescale one side, or pass unbalanced=rho (finite)"
+                "masses: rescale one side, or pass unbalanced=rho (finite) or mass= (what is to be moved)"
             )
         return a / total_a, b / total_b, total_a
     unit = math.sqrt(total_a) * math.sqrt(total_b)

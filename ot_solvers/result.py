@@ -36,7 +36,8 @@ class Solution(Sampled):
     -----
     ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / reg)`` with ``f = potential_a``, ``g = potential_b`` in cost
     units; exact plans are stored entry by entry, and these are their Kantorovich potentials. Balanced
-    potentials are normalised to ``sum(a f) / sum(a) = sum(b g) / sum(b)``.
+    potentials are normalised to ``sum(a f) / sum(a) = sum(b g) / sum(b)``. Those of partial problems (``mass=``)
+    have one upper bound on both sides, half of what moving more mass costs, and reach it where weight is left.
     """
 
     def __init__(
@@ -99,12 +100,16 @@ class Solution(Sampled):
     @cached_property
     def _potentials(self) -> tuple[np.ndarray, np.ndarray]:
         problem, f, g = self._problem, self._f, self._g
-        if not problem.balanced:
+        if not problem.fixed_total:
             return f, g
-        mean_f = _mean(problem.a, f)
-        mean_g = _mean(problem.b, g)
         # P = M p and (A, B) = M (a, b): exp((f + g) / eps) loses one factor M.
         half = 0.5 * problem.eps * math.log(problem.mass)
+        if problem.partial:
+            top_f, top_g = float(f[problem.a > 0].max()), float(g[problem.b > 0].max())
+            move = 0.5 * (top_g - top_f)
+            return f + (move - half), g - (move + half)
+        mean_f = _mean(problem.a, f)
+        mean_g = _mean(problem.b, g)
         move = 0.5 * (mean_g - mean_f)
         return f + (move - half), g - (move + half)
 
@@ -157,7 +162,7 @@ class Solution(Sampled):
     def value(self) -> Any:
         """Full objective of the returned plan, regularisation and mass terms included.
 
-        Balanced: ``<P, C> + reg sum P log(P / a b')``. Unbalanced:
+        Balanced and partial: ``<P, C> + reg sum P log(P / a b')``. Unbalanced:
         ``<P, C> + reg KL(P | a b') + rho_a D(P1 | a) + rho_b D(P'1 | b)``.
         """
         return self._library.scalar(self._value)
@@ -205,12 +210,11 @@ class Solution(Sampled):
         """``(|P1 - a| + |P'1 - b|) / sum(a)``, L1 norms, from float64 potentials; both sides, always.
 
         Unbalanced: against what optimality asks, ``a exp(-f / rho_a)`` and ``b exp(-g / rho_b)`` for KL, the
-        distance to the subdifferential for TV.
+        distance to the subdifferential for TV. Partial: ``|sum(P) - mass|``, what exceeds the weights, and what
+        entropic plans leave at points whose potential is below the common bound, all relative to `mass`.
         """
-        p, found = self._problem, self._statistics
-        rows = p.penalty_a.residual(found.row_mass, p.a, self._f)
-        columns = p.penalty_b.residual(found.column_mass, p.b, self._g)
-        return (rows + columns) / float(p.a.sum())
+        found = self._statistics
+        return self._problem.marginal_error(self._f, self._g, found.row_mass, found.column_mass)
 
     # --- the plan ---------------------------------------------------------------------------------------------
 
@@ -287,7 +291,7 @@ class Solution(Sampled):
         Returns
         -------
         (n,) or (n, k) array
-            Also where a weight is zero: the conditional law is known from the potentials.
+            Also where a weight is zero, or nothing is moved: the conditional law is known from the potentials.
         """
         return self._library.array(self._conditional(self._plan, self._operand(v, "v", self.shape[1])))
 
@@ -451,11 +455,14 @@ class Solution(Sampled):
     def __repr__(self) -> str:
         n, m = self.shape
         kind = "entropic" if self.reg else "exact"
+        problem = self._problem
+        what = "balanced" if problem.balanced else "partial" if problem.partial else "unbalanced"
         parts = f"   (reg = {self.reg:.6g}, <P, C> = {self._problem.mass * self._linear:.10g})"
         ended = self.status.value if self.reg or not self.converged else "no pair can improve the plan"
         lines = [
-            f"Solution of a {n} x {m} {'' if self._problem.balanced else 'un'}balanced {kind} transport problem",
+            f"Solution of a {n} x {m} {what} {kind} transport problem",
             f"  value           {float(self):.10g}{parts if self.reg else ''}",
+            *self._moved(),
             f"  marginal error  {self.marginal_error:.3g}",
             f"  status          {self.status.name}: {ended}",
             f"  method          {self.method} on {self.backend}, {self.n_iter} passes, {self.seconds:.3g} s",
@@ -464,6 +471,15 @@ class Solution(Sampled):
             lines.append(f"                  {self.method_reason}")
         lines.append("  more            .gap .bounds .potentials .plan .sparse_plan() .barycentric_map() .plot()")
         return "\n".join(lines)
+
+    def _moved(self) -> list[str]:
+        """What part of the mass a partial plan moves, for people."""
+        problem = self._problem
+        if not problem.partial:
+            return []
+        moved = problem.mass * float(self._statistics.row_mass.sum())
+        totals = (problem.mass * float(w.sum()) for w in (problem.a, problem.b))
+        return ["  mass moved      {:.6g} of {:.6g} and {:.6g}".format(moved, *totals)]
 
 
 def _cached_names() -> frozenset[str]:
@@ -502,7 +518,7 @@ def internal_potentials(init: Any, problem: Problem, shapes) -> tuple[np.ndarray
     for name, array in (("init[0]", f), ("init[1]", g)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name} has entries that are not finite")
-    if not problem.balanced:
+    if not problem.fixed_total:
         return f, g
     half = 0.5 * problem.eps * math.log(problem.mass)
     return f + half, g + half

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .certificates import gibbs_entropy, objective
+from .certificates import gibbs_entropy, objective, regularised
 from .geometry import SparseGeometry
 from .plans.gibbs import GibbsPlan
 from .problem import Problem
@@ -31,7 +31,7 @@ FLOW_UNITS = 1 << 28
 
 
 def feasible_objective(problem: Problem, plan: GibbsPlan, statistics, backend):
-    """(objective, unregularised objective) of a plan made exactly feasible on its hard sides.
+    """(objective, unregularised objective) of a plan made exactly feasible on its hard sides, and in its total.
 
     Returns
     -------
@@ -40,11 +40,11 @@ def feasible_objective(problem: Problem, plan: GibbsPlan, statistics, backend):
         found off the forbidden pairs.
     """
     hard_a, hard_b = problem.penalty_a.hard, problem.penalty_b.hard
-    if hard_a and hard_b:
+    if problem.fixed_total:
         linear, entropy = rounded(problem, plan, statistics, backend)
         if math.isinf(linear):
             return math.inf, math.inf
-        return objective(problem, linear, entropy, problem.a, problem.b), problem.mass * linear
+        return regularised(problem, linear, entropy, problem.total), problem.mass * linear
     if hard_a or hard_b:
         found = scaled(problem, plan, statistics, backend, rows=hard_a)
         if found is None:
@@ -71,15 +71,25 @@ def scaled(problem: Problem, plan: GibbsPlan, statistics, backend, *, rows: bool
 
 
 def rounded(problem: Problem, plan: GibbsPlan, statistics, backend) -> tuple[float, float]:
-    """(linear, entropy) of the plan with both marginals exact: scale rows, scale columns, add what is missing."""
+    """(linear, entropy) of the plan with both marginals exact: scale rows, scale columns, add what is missing.
+
+    Partial: with no marginal above its weights and the exact total.
+    """
     a, b = problem.a, problem.b
     with np.errstate(divide="ignore", invalid="ignore"):
         x = np.where(statistics.row_mass > a, a / statistics.row_mass, 1.0)
         columns = backend.transport(plan.T, x[:, None])[:, 0]
         y = np.where(columns > b, b / columns, 1.0)
-    u = np.maximum(a - x * backend.transport(plan, y[:, None])[:, 0], 0.0)
-    v = np.maximum(b - columns * y, 0.0)
+    rows = x * backend.transport(plan, y[:, None])[:, 0]
+    columns = columns * y
+    if problem.partial and rows.sum() > 1.0:
+        scale = 1.0 / float(rows.sum())
+        x, rows, columns = scale * x, scale * rows, scale * columns
+    u, v = np.maximum(a - rows, 0.0), np.maximum(b - columns, 0.0)
     missing = float(v.sum())
+    if problem.partial:
+        missing = max(1.0 - float(rows.sum()), 0.0)
+        u, v = (missing / total * w if (total := float(w.sum())) > 0 else w for w in (u, v))
     none_u, none_v = np.zeros_like(u), np.zeros_like(v)
     if not missing > 0:
         return backend.rounded_objective(plan, x, y, none_u, none_v)
@@ -90,7 +100,7 @@ def rounded(problem: Problem, plan: GibbsPlan, statistics, backend) -> tuple[flo
     if moved is not None:
         base = backend.rounded_objective(plan, x, y, none_u, none_v)
         return base[0] + moved[0], base[1] + moved[1]
-    return programme(problem, plan, statistics, backend)
+    return programme(problem, plan, backend)
 
 
 def rerouted(plan: GibbsPlan, x, y, u, v, backend) -> tuple[float, float] | None:
@@ -167,7 +177,7 @@ def _entropy(q, a, b):
     )
 
 
-def programme(problem: Problem, plan: GibbsPlan, statistics, backend) -> tuple[float, float]:
+def programme(problem: Problem, plan: GibbsPlan, backend) -> tuple[float, float]:
     """(linear, entropy) of ``(1 - t) P + R`` with R on allowed pairs from a small linear programme.
 
     The smallest t in a short list for which such an R exists; at t = 1 that is exact transport, so a
@@ -181,21 +191,19 @@ def programme(problem: Problem, plan: GibbsPlan, statistics, backend) -> tuple[f
         return math.inf, math.inf
     solve_programme: Any = linprog  # its annotations know no sparse constraints
 
-    a, b = problem.a, problem.b
-    P = backend.plan_rows(plan, 0, n)
-    C = np.asarray(plan.geometry.block(0, n))
+    P, C, a, b, f, g = _programme_data(problem, plan, backend)
     rows, columns = np.nonzero(np.isfinite(C) & (a > 0)[:, None] & (b > 0)[None, :])
     ones = np.ones(rows.size)
     place = np.arange(rows.size)
     constraints = sparse.vstack(
         [
-            sparse.csr_array((ones, (rows, place)), shape=(n, rows.size)),
-            sparse.csr_array((ones, (columns, place)), shape=(m, rows.size)),
+            sparse.csr_array((ones, (rows, place)), shape=(a.size, rows.size)),
+            sparse.csr_array((ones, (columns, place)), shape=(b.size, rows.size)),
         ]
     )
     with np.errstate(divide="ignore", invalid="ignore"):
-        excess_a = np.where(a > 0, 1 - a / statistics.row_mass, 0).max()
-        excess_b = np.where(b > 0, 1 - b / statistics.column_mass, 0).max()
+        excess_a = np.where(a > 0, 1 - a / P.sum(1), 0).max()
+        excess_b = np.where(b > 0, 1 - b / P.sum(0), 0).max()
     t = max(excess_a, excess_b, 1e-12)
     while True:
         t = min(t, 1.0)
@@ -217,11 +225,35 @@ def programme(problem: Problem, plan: GibbsPlan, statistics, backend) -> tuple[f
                 linear = float((Q[live] * C[live]).sum())
                 # The programme's own tolerance, priced by the potentials: at 1e-9 of the mass it could push the
                 # value below the dual where potentials are large.
-                linear -= float((Q.sum(1) - a) @ plan.f + (Q.sum(0) - b) @ plan.g)
-                return linear, float((Q[live] * np.log(Q[live] / np.outer(a, b)[live])).sum())
+                linear -= float((Q.sum(1) - a) @ f + (Q.sum(0) - b) @ g)
+                Q, live = Q[:n, :m], live[:n, :m]
+                return linear, float((Q[live] * np.log(Q[live] / np.outer(problem.a, problem.b)[live])).sum())
         if t >= 1.0:
             return math.inf, math.inf
         t *= 10
+
+
+def _programme_data(problem: Problem, plan: GibbsPlan, backend):
+    """(P, C, a, b, f, g) of a balanced problem: of partial ones, with a dummy on both sides for what stays."""
+    n = plan.geometry.shape[0]
+    P, C = backend.plan_rows(plan, 0, n), np.asarray(plan.geometry.block(0, n))
+    a, b, f, g = problem.a, problem.b, plan.f, plan.g
+    if not problem.partial:
+        return P, C, a, b, f, g
+    # Nothing stays on a side that is full.
+    stays_a, stays_b = (
+        np.zeros_like(w) if penalty.hard else np.maximum(w - P.sum(axis), 0.0)
+        for w, penalty, axis in ((a, problem.penalty_a, 1), (b, problem.penalty_b, 0))
+    )
+    P = np.block([[P, stays_a[:, None]], [stays_b[None, :], np.zeros((1, 1))]])
+    C = np.block([[C, np.zeros((a.size, 1))], [np.zeros((1, b.size)), np.full((1, 1), np.inf)]])
+    top_f, top_g = float(f[a > 0].max()), float(g[b > 0].max())
+    kept, unfilled = (
+        0.0 if penalty.hard else float(w.sum()) - 1.0
+        for w, penalty in ((a, problem.penalty_a), (b, problem.penalty_b))
+    )
+    a, b = np.append(a, unfilled), np.append(b, kept)
+    return P, C, a, b, np.append(f, -top_g), np.append(g, -top_f)
 
 
 def _allowed(geometry) -> int:
@@ -234,6 +266,8 @@ def _allowed(geometry) -> int:
 
 def feasible_marginals(problem: Problem) -> tuple[bool, str]:
     """Whether some plan with both hard marginals avoids the forbidden pairs, by maximum flow.
+
+    Partial: whether some plan within the weights moves all that is to be moved.
 
     Returns
     -------
@@ -253,19 +287,29 @@ def feasible_marginals(problem: Problem) -> tuple[bool, str]:
         rows, columns = pattern.row, pattern.col
     else:
         rows, columns = np.nonzero(np.isfinite(np.asarray(geometry.block(0, n))))
-    # SciPy's flow counts in int32: weights in units of 2**-29, rounded so that a feasible problem stays so.
+    # SciPy's flow counts in int32: weights in units of 2**-29, rounded so that a feasible problem stays so. No
+    # more than all that is to be moved leaves a point, or the source.
     unit = float(1 << 29)
-    supply = np.floor(problem.a / problem.a.sum() * unit).astype(np.int64)
-    demand = np.ceil(problem.b / problem.b.sum() * unit).astype(np.int64)
-    source, sink = n + m, n + m + 1
-    heads = np.concatenate([np.full(n, source), rows, n + np.arange(m)])
-    tails = np.concatenate([np.arange(n), n + columns, np.full(m, sink)])
-    capacity = np.concatenate([supply, np.full(rows.size, 1 << 30), demand])
-    flow = maximum_flow(_graph(heads, tails, capacity, n + m + 2), source, sink)
+    a, b = (
+        (problem.a, problem.b) if problem.partial else (problem.a / problem.a.sum(), problem.b / problem.b.sum())
+    )
+    supply = np.floor(np.minimum(a, 1.0) * unit).astype(np.int64)
+    demand = np.ceil(np.minimum(b, 1.0) * unit).astype(np.int64)
+    wanted = int(unit) if problem.partial else int(supply.sum())
+    source, sink, start = n + m, n + m + 1, n + m + 2
+    heads = np.concatenate([np.full(n, source), rows, n + np.arange(m), [start]])
+    tails = np.concatenate([np.arange(n), n + columns, np.full(m, sink), [source]])
+    capacity = np.concatenate([supply, np.full(rows.size, 1 << 30), demand, [wanted]])
+    flow = maximum_flow(_graph(heads, tails, capacity, n + m + 3), start, sink)
     # Rounding moves each supply by less than one unit.
-    if flow.flow_value >= supply.sum() - (n + m):
+    if flow.flow_value >= wanted - (n + m):
         return True, ""
-    lost = 1 - flow.flow_value / supply.sum()
+    if problem.partial:
+        most = problem.mass * flow.flow_value / wanted
+        return False, (
+            f"the +inf costs let at most {most:.6g} of mass={problem.mass:.6g} be moved: allow more, or move less"
+        )
+    lost = 1 - flow.flow_value / wanted
     stuck = np.flatnonzero(supply - np.asarray(flow.flow[[source], :n].todense()).ravel() > 1)
     listed = ", ".join(map(str, stuck[:5])) + (", ..." if stuck.size > 5 else "")
     return False, (

@@ -74,7 +74,7 @@ class Sample(Dense):
 
 
 class Exact(Dense):
-    """``ots.solve`` without regularisation.
+    """``ots.solve`` without regularisation, partial where the problem says so.
 
     Options
     -------
@@ -83,7 +83,8 @@ class Exact(Dense):
     """
 
     def run(self, setting: Setting):
-        return self.solve(*self.arrays, method=self.options.get("method", "auto"), on_failure="ignore")
+        method = self.options.get("method", "auto")
+        return self.solve(*self.arrays, mass=self.problem.mass, method=method, on_failure="ignore")
 
     def answer(self, raw):
         f, g = (np.asarray(v, np.float64) for v in raw.potentials)

@@ -215,3 +215,13 @@ class EmdLazy(Adapter):
         _, log = raw
         plan = log["G"].tocsr()
         return Answer(f=np.asarray(log["u"]), g=np.asarray(log["v"]), plan=plan, claim=log["warning"] is None)
+
+
+class PartialEmd(Emd):
+    """``ot.partial.partial_wasserstein``: the simplex with one dummy point more on each side."""
+
+    def run(self, setting):
+        a, b, C = self.arrays
+        return self.ot.partial.partial_wasserstein(
+            a, b, C, m=self.problem.mass, numItermax=10_000_000, numThreads=self.threads, log=True
+        )

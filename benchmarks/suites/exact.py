@@ -41,9 +41,24 @@ def _gaussian(n: int, simplex: float | None) -> Case:
     return _case(f"gaussian-{n}", f"Gaussian clouds, n = m = {n}, d = 3", ProblemSpec(n=n, m=n), simplex=simplex)
 
 
+def _partial(name: str, title: str, problem: ProblemSpec) -> Case:
+    """Ours with and without a matrix; the peer needs one."""
+    return Case(
+        name,
+        f"partial exact transport: {title}",
+        problem,
+        ToOptimality(),
+        (
+            Contender("ours", "ours:ExactSample", note="no matrix"),
+            Contender("ours-matrix", "ours:Exact", versus="ours"),
+            Contender("pot-partial", "pot:PartialEmd", versus="ours"),
+        ),
+    )
+
+
 SUITE = Suite(
     "exact",
-    "exact transport against the simplex of POT and the assignment of SciPy",
+    "exact transport, balanced and partial, against the simplex of POT and the assignment of SciPy",
     (
         *(_gaussian(n, target) for n, target in ((300, None), (1000, None), (2000, 1 / 2), (5000, None))),
         _gaussian(10_000, 1 / 4),
@@ -78,6 +93,19 @@ SUITE = Suite(
             "two digits on all of a 28 x 28 grid, floor 1e-2, L1",
             ProblemSpec("images", n=784, m=784, cost="L1", floor=1e-2),
             points=False,
+        ),
+        _partial(
+            "partial-300", "Gaussian clouds, n = m = 300, d = 3, 0.7 moved", ProblemSpec(n=300, m=300, mass=0.7)
+        ),
+        _partial(
+            "partial-2000",
+            "Gaussian clouds, n = m = 2000, d = 3, 0.7 moved",
+            ProblemSpec(n=2000, m=2000, mass=0.7),
+        ),
+        _partial(
+            "partial-weighted",
+            "Gaussian clouds, n = 3000, m = 2000, gamma weights, a tenth of them 0, 0.9 moved",
+            ProblemSpec(n=3000, m=2000, weights="gamma", mass=0.9),
         ),
         Case(
             "wasserstein-5000",

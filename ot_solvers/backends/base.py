@@ -149,7 +149,8 @@ class Backend:
         Returns
         -------
         f : (n,) array, cost units
-            0 where a row has no finite cost.
+            0 where a row has no finite cost. Of a `Capacity` the soft minima, before they are cut: they say where
+            to cut next.
         column_mass : (m,) array
             ``sum_i a_i exp((f_i - C_ij) / eps + h_j)`` with the new `f`. Entries below `mass_floor` times b_j
             may be inexact: the caller takes a column `softmin` there.

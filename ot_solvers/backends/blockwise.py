@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..penalties import Capacity
+
 #: Entries of one block: 8 MB of float64, a few of which are alive at a time.
 BLOCK_ENTRIES = 1 << 20
 
@@ -65,12 +67,13 @@ def sweep(backend, geometry, f, h, eps, a, penalty):
     for start, stop in row_blocks(geometry):
         t = _exponents(geometry, start, stop, h, eps)
         column_mass += _host(xp.sum(xp.exp(t + xp.asarray(scale[start:stop])[:, None]), axis=0))
-    return new, column_mass
+    return np.where(live, s, 0.0) if isinstance(penalty, Capacity) else new, column_mass
 
 
 def sweep_entries(backend, plan, f, penalty, threshold, limit):
     new, masses = backend.sweep(plan.geometry, f, plan.h, plan.eps, plan.a, penalty)
-    return new, masses, backend.plan_pattern(replace(plan, f=new), threshold, limit), 2
+    cut = penalty.prox(new, plan.eps) if isinstance(penalty, Capacity) else new
+    return new, masses, backend.plan_pattern(replace(plan, f=cut), threshold, limit), 2
 
 
 def hardmin(geometry, g):
@@ -155,7 +158,8 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
         # One weight after the other: the product of two small ones underflows.
         a = xp.asarray(plan.a[part])[:, None]
         ratio = xp.where(live, Q, one) / xp.where(live, a, one) / xp.where(live, b, one)
-        entropy += float(xp.sum(Q * xp.log(ratio)))
+        # Weights above one may underflow it, where Q is nothing: not 0 * log 0.
+        entropy += float(xp.sum(Q * xp.log(xp.where(ratio > 1e-300, ratio, zero + 1e-300))))
     return linear, entropy
 
 

@@ -107,6 +107,7 @@ def _add_solve(commands) -> None:
         help="mass penalty, cost units: RHO or RHO_A,RHO_B",
     )
     inputs.add_argument("--unbalanced-type", choices=("kl", "tv"), help="kind of mass penalty (default: kl)")
+    inputs.add_argument("--mass", type=float, metavar="M", help="partial transport: the mass to be moved")
 
     run = solve.add_argument_group("solver")
     run.add_argument("--method", default="auto", help="solver (default: auto)")

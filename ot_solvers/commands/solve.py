@@ -157,6 +157,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise CommandError("--p is the exponent of --cost pnorm")
     if args.unbalanced_type is not None and args.unbalanced is None:
         raise CommandError("--unbalanced-type needs --unbalanced RHO")
+    if args.mass is not None and args.unbalanced is not None:
+        raise CommandError("either --mass says how much is moved, or --unbalanced what missing the weights costs")
     if args.plan is not None and args.out is None:
         raise CommandError("--plan says what goes into --out: give that too")
     if args.reg_relative_to is not None and args.reg is None:
@@ -200,6 +202,7 @@ def _solve(args: argparse.Namespace, arrays: dict[str, Any], watch: Watch) -> So
         "reg": args.reg,
         "reg_relative_to": args.reg_relative_to,
         "unbalanced": args.unbalanced,
+        "mass": args.mass,
         "method": args.method,
         "backend": args.backend,
         "tol": args.tol,

@@ -50,8 +50,8 @@ class SparsePlan(TransportPlan):
 
     def feasible(self):
         """Of this plan itself: marginals of flows on a tree are exact up to rounding, or mass is missing."""
-        found = self.statistics
-        missing = np.abs(found.row_mass - self.problem.a).sum()
+        found, problem = self.statistics, self.problem
+        missing = problem.marginal_error(self.f, self.g, found.row_mass, found.column_mass) * problem.total
         if missing > 1e-9:
             return np.inf, np.inf
         value = self.value()

@@ -55,30 +55,38 @@ def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
     Raises
     ------
     UnsupportedError
-        If the method is for exact transport and the problem is entropic, or the other way round.
+        If the method is for exact transport and the problem is entropic, or the other way round; or if the problem
+        is partial and the method cannot leave mass where it is.
     """
     if method != "auto":
         solver = method if isinstance(method, Solver) else SOLVERS[str(method)]()
         if isinstance(solver, EXACT) != (problem.eps == 0):
             wanted = "reg=None (exact transport)" if isinstance(solver, EXACT) else "a positive reg"
             raise UnsupportedError(f"method={solver.name!r} is for {wanted}; method='auto' chooses what fits")
+        if problem.partial and isinstance(solver, Newton | SNS | Sorting):
+            others = "'sinkhorn'" if problem.eps > 0 else "'simplex' or 'crossover'"
+            raise UnsupportedError(f"method={solver.name!r} knows no mass=: use method={others}, or 'auto'")
         return solver, "asked for"
     if problem.eps == 0:
-        return exact_solver(problem.geometry)
+        return exact_solver(problem.geometry, partial=problem.partial)
     if isinstance(problem.penalty_a, TV) or isinstance(problem.penalty_b, TV):
         return Sinkhorn(), "the dual of total variation penalties is not smooth: sweeps only"
+    if problem.partial:
+        return Sinkhorn(), "the dual of partial transport is not smooth: sweeps only"
     return Auto(), ""
 
 
-def exact_solver(geometry: Geometry, rtol: float = 0.0) -> tuple[Solver, str]:
+def exact_solver(geometry: Geometry, rtol: float = 0.0, partial: bool = False) -> tuple[Solver, str]:
     """The solver for exact transport and the reason in one sentence.
 
     Parameters
     ----------
     rtol : float in [0, 1)
         See `Crossover`; the others are exact whatever it is.
+    partial : bool
+        Whether part of the weights may stay.
     """
-    if on_a_line(geometry) is not None:
+    if on_a_line(geometry) is not None and not partial:
         return Sorting(), "on a line the plan that keeps the order is optimal"
     n, m = geometry.shape
     pairs = geometry.matrix.nnz if isinstance(geometry, SparseGeometry) else n * m

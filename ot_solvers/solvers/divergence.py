@@ -87,5 +87,11 @@ class _Averaged:
     def keep(self):
         return self.update
 
+    def fell(self):
+        return False
+
+    def rising(self):
+        return False
+
     def back(self, kept):
         self.update = kept

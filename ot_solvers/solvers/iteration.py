@@ -49,6 +49,12 @@ class Process(Protocol):
     def back(self, kept: Any) -> None:
         """Undo the passes since `keep`."""
 
+    def fell(self) -> bool:
+        """Whether the last `measure` was at a worse point than `keep`, whatever the error is."""
+
+    def rising(self) -> bool:
+        """Whether points have become better since this was last asked, whatever the error is."""
+
 
 def anneal(process: Process, x, levels, sweeps: int, monitor: Monitor):
     """A few plain steps on every level; the last pass of ``max_iter`` is left for the target.
@@ -95,7 +101,10 @@ def accelerate(process: Process, x, eps: float, rule, monitor: Monitor, until=No
     while True:
         error = process.measure(x, eps)
         status = monitor.record(error, eps, *process.pair(x))
-        overshot = safe is not None and not error <= SLACK * accepted
+        overshot = safe is not None and (not error <= SLACK * accepted or process.fell())
+        if status is Status.STALLED and process.rising():
+            monitor.forgive()
+            status = None
         if status is Status.STALLED and isinstance(rule, Anderson) and safe is not None:
             # On near-assignment problems the extrapolation may stall where relaxed steps go on.
             rule = Relaxation(None)

@@ -128,7 +128,7 @@ class SecondOrderPasses(SinkhornPasses):
         self.f[self.cut_a] = problem.penalty_a.unreachable
         self.made = (eps, g)
         self.monitor.iteration += swept.passes - 1
-        return self.column_error(g, self.masses), swept.pattern
+        return self.column_error(g, self.masses, eps), swept.pattern
 
     def step(self, g, eps: float, error: float, pattern, final: bool):
         """A Newton step from `g`, the point just visited: (whether it moved, point, error, status).

@@ -39,7 +39,7 @@ def solve_in_one_kernel(passes: SinkhornPasses, levels, sweeps: int, most: int, 
     problem, control, monitor = passes.problem, passes.control, passes.monitor
     if control.callback is not None or passes.precision != "float64":
         return None
-    if passes.cut_a.size or passes.cut_b.size:
+    if passes.cut_a.size or passes.cut_b.size or problem.partial:  # the kernel knows no price of the total
         return None
     on_levels = sweeps * (len(levels) - 1)
     limit = min(most + on_levels, monitor.max_iter)

@@ -13,7 +13,7 @@ from ..plans.gibbs import GibbsPlan
 from ..problem import Problem
 from ..status import Status
 from .base import Control, Outcome, Solver
-from .passes import SinkhornPasses, marginal_error
+from .passes import SinkhornPasses
 from .sparse_newton import Look, look, newton_direction
 
 __all__ = ["SNS"]
@@ -192,7 +192,7 @@ class _Run(SinkhornPasses):
         return at, self.monitor.record(self.error(at), problem.eps, f, g)
 
     def error(self, at: Look) -> float:
-        return marginal_error(self.problem, at.f, at.g, at.rows, at.columns)
+        return self.problem.marginal_error(at.f, at.g, at.rows, at.columns)
 
     def step(self, at: Look) -> Look | None:
         """One Newton step; None where it fails (or the solve ends, which `status` says)."""

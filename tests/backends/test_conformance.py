@@ -18,7 +18,7 @@ from tolerances import tolerance
 from ot_solvers import PerformanceWarning, costs
 from ot_solvers.backends import registry
 from ot_solvers.backends.base import PRIMITIVES
-from ot_solvers.penalties import KL, TV, Balanced
+from ot_solvers.penalties import KL, TV, Balanced, Capacity
 
 REFERENCE = registry.get("reference")
 BACKENDS = [name for name in registry.names() if name != "reference"]
@@ -45,10 +45,11 @@ def relative(values, case):
 
 
 def penalties(case):
-    """One of each; TV just small enough to cut some potentials, by no more than a few eps."""
+    """One of each; TV cuts some potentials, by a few eps at most; half of the rows are at capacity."""
     spread = np.ptp(case.cost_range)
     cut = max(np.abs(case.f).max() - 3 * case.eps, case.eps)
-    return {"balanced": Balanced(), "kl": KL(0.7 * spread), "tv": TV(cut)}
+    at_capacity = Capacity(float(np.median(case.f)))
+    return {"balanced": Balanced(), "kl": KL(0.7 * spread), "tv": TV(cut), "capacity": at_capacity}
 
 
 # --- one entry per primitive: what it says of a case, potentials and costs counted from the offset --------------

@@ -8,7 +8,14 @@ from bench_fakes.problems import two_point_problem
 from scipy import sparse
 
 import benchmarks.problems
-from benchmarks.judge import judge_exact, judge_plan, judge_potentials, judge_some, judge_values
+from benchmarks.judge import (
+    judge_exact,
+    judge_partial,
+    judge_plan,
+    judge_potentials,
+    judge_some,
+    judge_values,
+)
 from benchmarks.problems import Problem, ProblemSpec
 
 QUARTERS = Problem(
@@ -210,3 +217,46 @@ def test_some_rows_of_a_large_problem(monkeypatch):
     assert judge_some(problem, f, np.full(500, np.nan)).marginal_error == np.inf
     with pytest.raises(ValueError, match="potentials must have shapes"):
         judge_some(problem, g, f)
+
+
+PARTIAL = replace(QUARTERS, a=np.array([1.0, 0.5]), mass=0.5)
+
+
+def test_partial_answers_by_hand():
+    """Half is to be moved, at best at no cost; what is left stays."""
+    best = judge_partial(replace(PARTIAL, C=PARTIAL.C + 1.0), np.diag([0.5, 0.0]), [0.5, 0.5])
+    assert best.marginal_error == 0
+    assert best.linear_cost == pytest.approx(0.5)
+    # The cheapest half of the rows leaves at 0.5 a unit, and arrives for 0.5 a unit.
+    assert best.gap == pytest.approx(0.0)
+    dear = judge_partial(replace(PARTIAL, C=PARTIAL.C + 1.0), np.array([[0.0, 0.5], [0.0, 0.0]]), [0.5, 0.5])
+    assert dear.gap == pytest.approx(0.5)
+    # A potential that promises too much for a column counts with what the column takes.
+    loose = judge_partial(replace(PARTIAL, C=PARTIAL.C + 1.0), np.diag([0.5, 0.0]), [0.5, 0.0])
+    assert loose.gap == pytest.approx(0.5)
+    assert judge_partial(PARTIAL, np.diag([0.5, 0.0])).linear_cost == 0.0
+
+
+@pytest.mark.parametrize(
+    ("plan", "error"),
+    [
+        ([[0.5, 0.0], [0.0, 0.5]], 1.0),  # twice what was asked for
+        ([[0.0, 0.0], [0.0, 0.0]], 1.0),
+        ([[0.75, 0.0], [0.0, 0.0]], 1.0),  # half too much, and by as much too much for the column
+        ([[0.25, 0.0], [0.25, 0.0]], 0.0),
+    ],
+)
+def test_wrong_partial_plans_by_hand(plan, error):
+    assert judge_partial(PARTIAL, plan).marginal_error == pytest.approx(error)
+    assert judge_partial(PARTIAL, sparse.csr_array(np.array(plan))).marginal_error == pytest.approx(error)
+
+
+def test_partial_problems_keep_their_mass(tmp_path):
+    problem = ProblemSpec(n=5, m=4, weights="random", mass=0.25).build()
+    assert problem.mass == pytest.approx(0.25)
+    problem.save(tmp_path / "problem.npz")
+    assert Problem.load(tmp_path / "problem.npz").mass == problem.mass
+    assert ProblemSpec(n=5, m=4).build().mass is None
+    with pytest.raises(ValueError, match="potentials must have shape"):
+        judge_partial(problem, np.zeros((5, 4)), [0.0])
+    assert judge_partial(problem, np.full((5, 4), np.nan), np.zeros(4)).marginal_error == np.inf

@@ -411,3 +411,17 @@ def test_without_reg_transport_is_exact(folder, run, points):
     assert outcome.code == 0
     assert outcome.figures["value"] == pytest.approx(float(exact), rel=1e-12)
     assert outcome.figures["method"] == "simplex"
+
+
+def test_partial(run, folder):
+    outcome = run(
+        "solve", folder / "x.npy", folder / "y.npy", "--mass", "0.4", "--out", folder / "out.npz", "--json"
+    )
+    assert outcome.code == 0
+    x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+    assert outcome.figures["value"] == pytest.approx(float(ots.solve_sample(x, y, mass=0.4)))
+    assert np.load(folder / "out.npz")["data"].sum() == pytest.approx(0.4)
+    both = run("solve", folder / "x.npy", folder / "y.npy", "--mass", "0.4", "--reg", "1", "--unbalanced", "1")
+    assert both.code == 2 and "either --mass says how much is moved" in both.err
+    much = run("solve", folder / "x.npy", folder / "y.npy", "--mass", "4")
+    assert much.code == 2 and "mass=4 must be positive and at most 1" in much.err

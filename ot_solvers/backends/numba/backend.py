@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...geometry import DenseGeometry, Grid, PointCloud, SparseGeometry
+from ...penalties import Capacity
 from ...plans.gibbs import GibbsPlan
 from ...threads import get_num_threads
 from .. import blockwise
@@ -486,7 +487,8 @@ class StoredKernel:
             ),
             self.bounds.size - 1,
         )  # fmt: skip
-        if not all(fine) or np.abs(new_f - self.f0).max() > self.REACH * self.eps:
+        reached = penalty.prox(new_f, self.eps) if isinstance(penalty, Capacity) else new_f
+        if not all(fine) or np.abs(reached - self.f0).max() > self.REACH * self.eps:
             return None
         with np.errstate(invalid="ignore"):  # inf * 0 at extreme masses: a lost column, as the caller sees it
             return new_f, v * (sums[0] if len(sums) == 1 else sums.sum(0))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ...penalties import Capacity
 from .grid_axes import axis_hardmin, axis_logsum, axis_transport
 from .parallel import run
 from .vector_math import LN2, LOG2E
@@ -84,7 +85,7 @@ def sweep(geometry, h, eps, a, penalty):
     with np.errstate(divide="ignore"):
         back = softmin(geometry.T, np.log(a) + f / eps, eps)
     with np.errstate(over="ignore"):
-        return f, np.exp(h - back / eps)
+        return s if isinstance(penalty, Capacity) else f, np.exp(h - back / eps)
 
 
 def hardmin(geometry, g):

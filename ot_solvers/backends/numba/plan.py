@@ -101,7 +101,8 @@ def rounded_objective_blocks(rows, f, h2, inv2, shift, a, b, x, y, u, v, bounds,
                     live = q > 0.0
                     part += q * (c[j] + shift if live else 0.0)
                     ratio = q / a[i] / b[start + j] if live else 1.0
-                    part_entropy += q * log2(ratio)
+                    # Weights above one may underflow it, where q is nothing: not 0 * log 0.
+                    part_entropy += q * log2(max(ratio, 1e-300))
                 linear += part
                 entropy += part_entropy * LN2
         out[block, 0] = linear

@@ -102,7 +102,8 @@ def rounded_objective(plan, row_scale, column_scale, u, v):
         return np.inf, np.inf
     Q = P.data * row_scale[rows] * column_scale[indices] + added
     live = Q > 0
-    entropy = Q[live] * np.log(Q[live] / plan.a[rows[live]] / plan.b[indices[live]])
+    # Weights above one may underflow the ratio, where Q is nothing: not 0 * log 0.
+    entropy = Q[live] * np.log(np.maximum(Q[live] / plan.a[rows[live]] / plan.b[indices[live]], 1e-300))
     return float(Q @ C), float(entropy.sum())
 
 

@@ -53,9 +53,10 @@ def sparse_sweep(indptr, indices, C, h2, eps, a, kind, rho, bounds, first, last,
                 row[k] = exp2(row[k] - top)
                 total += row[k]
             s = -eps * LN2 * (top + math.log2(total))
-            new_f[i] = prox(kind, rho, s, eps)
+            potential = prox(kind, rho, s, eps)
+            new_f[i] = s if kind == 3 else potential
             # A cut potential may be any way from s: a huge weight, never inf, which turns 0 into NaN.
-            weight = a[i] / total * math.exp(min((new_f[i] - s) / eps, 700.0))
+            weight = a[i] / total * math.exp(min((potential - s) / eps, 700.0))
             if weight > 0.0:
                 for k in range(size):
                     masses[indices[start + k]] += weight * row[k]

@@ -32,12 +32,26 @@ def absorb_blocks(rows, f2, g2, inv2, bounds, first, last, K):
 @kernel
 def row_scaling(f0, a, i, total, eps, kind, rho, new_f):
     """Set ``new_f[i]`` from the row sum and return the row's scaling ``a_i exp((f_i - f0_i) / eps)``."""
+    if kind == 3 and a[i] > 0.0 and not total > 1e-200:
+        new_f[i] = f0[i] + 460.0 * eps  # at least
+        return 0.0
     if not total > 0.0:
         new_f[i] = 0.0
         return 0.0
     s = f0[i] - eps * math.log(total)
-    new_f[i] = prox(kind, rho, s, eps)
-    return a[i] / total * math.exp((new_f[i] - s) / eps)
+    potential = prox(kind, rho, s, eps)
+    new_f[i] = s if kind == 3 else potential
+    return a[i] / total * math.exp((potential - s) / eps)
+
+
+@kernel
+def row_matters(f0, a, i, total, eps, kind, rho):
+    """The row sum, or 1 where a tiny one is no reason to stop."""
+    # Without weight there may be no allowed pair at all. A row cut at its capacity may be far from everything:
+    # what it moves is next to nothing, whatever the sum is.
+    if not a[i] > 0.0 or (kind == 3 and f0[i] + 400.0 * eps > rho and not total > 1e-200):
+        return 1.0
+    return total
 
 
 @kernel
@@ -74,10 +88,9 @@ def scale_blocks(K, f0, v, eps, a, kind, rho, bounds, first, last, new_f, column
                 q += k1[j] * w
                 r += k2[j] * w
                 s += k3[j] * w
-            # A row without weight may have no allowed pair at all: its empty sum is no reason to stop.
             low = min(
-                min(p if a[i] > 0.0 else 1.0, q if a[i1] > 0.0 else 1.0),
-                min(r if a[i2] > 0.0 else 1.0, s if a[i3] > 0.0 else 1.0),
+                min(row_matters(f0, a, i, p, eps, kind, rho), row_matters(f0, a, i1, q, eps, kind, rho)),
+                min(row_matters(f0, a, i2, r, eps, kind, rho), row_matters(f0, a, i3, s, eps, kind, rho)),
             )
             high = max(max(p, q), max(r, s))
             if not (low > 1e-200 and high < 1e200):

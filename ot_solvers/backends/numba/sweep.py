@@ -19,6 +19,8 @@ def prox(kind, rho, s, eps):
         return s * (rho / (rho + eps))
     if kind == 2:
         return min(max(s, -rho), rho)
+    if kind == 3:
+        return min(s, rho)
     return s
 
 
@@ -75,8 +77,8 @@ def plan_weight(kind, weight, potential, s, eps):
 def sweep_blocks(rows, f, h2, eps, shift, a, kind, rho, low, high, bounds, first, last, new_f, column_mass):
     """Rows of blocks ``first:last``: new potentials, and their plan rows added to ``column_mass[block]``.
 
-    ``f`` has the arithmetic's dtype and counts from ``shift``; the potentials that leave are float64. Plan
-    rows gather over 16 rows in the arithmetic's dtype and then in float64.
+    ``f`` has the arithmetic's dtype and counts from ``shift``; the potentials that leave are float64, those of a
+    capacity before the cut. Plan rows gather over 16 rows in the arithmetic's dtype and then in float64.
     """
     n, m = shape(rows)
     number = h2.dtype.type
@@ -99,7 +101,7 @@ def sweep_blocks(rows, f, h2, eps, shift, a, kind, rho, low, high, bounds, first
                 continue
             s += shift
             potential = prox(kind, rho, s, eps)
-            new_f[i] = potential
+            new_f[i] = s if kind == 3 else potential
             weight = plan_weight(kind, a[i] / total, potential, s, eps)
             if not weight > 0.0:
                 continue

@@ -38,8 +38,9 @@ def sweep_entries_block(
             new_f[i] = 0.0
             continue
         s += shift
-        new_f[i] = prox(kind, rho, s, eps)
-        weight = plan_weight(kind, a[i] / total, new_f[i], s, eps)
+        potential = prox(kind, rho, s, eps)
+        new_f[i] = s if kind == 3 else potential
+        weight = plan_weight(kind, a[i] / total, potential, s, eps)
         if not weight > 0.0:
             continue
         before = used

@@ -79,7 +79,7 @@ def tiled_sweep_blocks(
                 total = near_exponentials(rows, i, fi, h2, scale, runs, count, costs, row)
             s = float(fi) - eps * LN2 * math.log2(total)
             potential = prox(kind, rho, s, eps)
-            new_f[i] = potential
+            new_f[i] = s if kind == 3 else potential
             weight = plan_weight(kind, a[i] / total, potential, s, eps)
             if not weight > 0.0:
                 continue

@@ -11,7 +11,7 @@ import numpy as np
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
-from .potentials import refined, rough, usual_spread
+from .potentials import Marginals, refined, rough, usual_spread
 from .run import ExactRun, Stop
 
 __all__ = ["Crossover"]
@@ -111,26 +111,26 @@ class _Run(ExactRun):
         if control.init is not None:
             self.f, self.g = (z.copy() for z in control.init)
             return control.init_eps or 0.0
-        self.f, self.g, eps = rough(problem.geometry, problem.a, problem.b, self.backend, self.passed)
+        self.f, self.g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self.passed)
         return eps
+
+    @property
+    def marginals(self) -> Marginals:
+        """Of the points with weight."""
+        return Marginals(self.a, self.b, self.problem.penalty_a, self.problem.penalty_b)
 
     def first_basis(self, eps: float) -> None:
         rows, columns, costs = self.arcs(self.nearest(self.candidates))
         f, g = self.f[self.rows], self.g[self.columns]
         if eps > 0:
-            f, g, eps = refined(rows, columns, costs, self.a, self.b, f, g, eps, self.backend, self.tell)
+            f, g, eps = refined(rows, columns, costs, self.marginals, f, g, eps, self.backend, self.tell)
             few = self.smallest(rows, columns, costs - f[rows] - g[columns], max(1, self.candidates // 2))
             rows, columns, costs = rows[few], columns[few], costs[few]
             if self.rtol:
                 self.g[self.columns] = g
                 self.bounded_below(self.backend.hardmin(self.problem.geometry, self.masked_g)[self.rows])
                 self.passed()
-        reduced = costs - f[rows] - g[columns]
-        if eps > 0:  # by the entries of the plan
-            order = np.argsort(reduced / eps - np.log(self.a)[rows] - np.log(self.b)[columns], kind="stable")
-        else:
-            order = np.argsort(reduced, kind="stable")
-        self.begin(rows, columns, costs, order, f, g)
+        self.begin(rows, columns, costs, f, g, eps)
 
     def nearest(self, k: int) -> np.ndarray:
         """Keys of the pairs that are among the k with the smallest reduced costs of their row or column."""

@@ -7,18 +7,19 @@ extend to all points by a soft minimum.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from ...geometry import DenseGeometry, PointCloud, SparseGeometry
 from ...geometry.base import Geometry
-from ...penalties import Balanced
+from ...penalties import Capacity, Penalty
 from ...plans.gibbs import GibbsPlan
 from ...problem import Problem
 from ..base import Control
 from ..passes import SinkhornPasses
 
-__all__ = ["refined", "rough", "usual_spread"]
+__all__ = ["Marginals", "refined", "rough", "usual_spread"]
 
 #: Points on the smaller side above which a quarter of them goes first.
 SAMPLE_ABOVE = 3000
@@ -41,20 +42,45 @@ FLOAT32_EPS = 3e-5
 Passed = Callable[[float, float], None]
 
 
+class Marginals(NamedTuple):
+    """What a plan has to do at the points.
+
+    Attributes
+    ----------
+    a, b : (n,), (m,) arrays >= 0
+        Balanced: of sum 1 each. Partial: in units of the mass to be moved.
+    penalty_a, penalty_b : Penalty
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    penalty_a: Penalty
+    penalty_b: Penalty
+
+    @classmethod
+    def of(cls, problem: Problem) -> Marginals:
+        return cls(problem.a, problem.b, problem.penalty_a, problem.penalty_b)
+
+    def sampled(self, rows: np.ndarray, columns: np.ndarray) -> Marginals:
+        """Those of some points, which share the mass of all."""
+        a, b = self.a[rows], self.b[columns]
+        return self._replace(a=a * (self.a.sum() / a.sum()), b=b * (self.b.sum() / b.sum()))
+
+
 def rough(
-    geometry: Geometry, a, b, backend, passed: Passed, level: int = 0
+    geometry: Geometry, marginals: Marginals, backend, passed: Passed
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Potentials (f, g) at an eps at which rows have a few targets left each.
 
     Parameters
     ----------
     geometry : Geometry, shape (n, m)
-    a, b : (n,), (m,) arrays >= 0
-        Of equal sums.
+    marginals : Marginals
     passed : callable
         Told (eps, marginal error) after every pass over the cost of all points.
     """
     n, m = geometry.shape
+    a, b = marginals.a, marginals.b
     spread = usual_spread(geometry, a, b, backend)
     if not spread > 0:
         return np.zeros(n), np.zeros(m), 0.0
@@ -65,14 +91,17 @@ def rough(
         rows, columns = sample
         part = geometry.sampled(rows, columns)
         assert part is not None
-        a_part, b_part = a[rows] / a[rows].sum(), b[columns] / b[columns].sum()
-        f, _, eps = rough(part, a_part, b_part, backend, lambda *_: None)
+        few = marginals.sampled(rows, columns)
+        f, _, eps = rough(part, few, backend, lambda *_: None)
         some = np.linspace(0, rows.size - 1, min(rows.size, EXTENDED_BY)).astype(np.int64)
         strip = geometry.sampled(rows[some], np.arange(m))
         assert strip is not None
-        g = backend.softmin(strip.T, np.log(a_part[some] / a_part[some].sum()) + f[some] / eps, eps)
+        fewer = few.a[some] * (a.sum() / few.a[some].sum())
+        g = backend.softmin(strip.T, np.log(fewer) + f[some] / eps, eps)
+        if isinstance(marginals.penalty_b, Capacity):
+            g = np.minimum(g, marginals.penalty_b.level(g[b > 0], b[b > 0], eps))
         sweeps = SWEEPS_AFTER_SAMPLE
-    passes = _passes(geometry, a, b, eps, backend, spread)
+    passes = _passes(geometry, marginals, eps, backend)
     while True:
         for _ in range(sweeps):
             if eps < FLOAT32_EPS * spread:
@@ -109,8 +138,9 @@ def _sample(geometry, a, b):
     return tuple(np.sort(generator.permutation(side)[: side.size // SAMPLE_SHARE]) for side in (rows, columns))
 
 
-def _passes(geometry, a, b, eps, backend, spread) -> SinkhornPasses:
-    problem = Problem(geometry, a, b, 1.0, eps, Balanced(), Balanced())
+def _passes(geometry, marginals: Marginals, eps, backend) -> SinkhornPasses:
+    hard = marginals.penalty_a.hard and marginals.penalty_b.hard
+    problem = Problem(geometry, marginals.a, marginals.b, 1.0, eps, *marginals[2:], balanced=hard)
     passes = SinkhornPasses(problem, backend, Control(tol=0.0), 1 << 60, "log")
     if isinstance(geometry, PointCloud) and _near_origin(geometry):
         passes.precision = "float32"
@@ -138,7 +168,7 @@ def _crowd(plan: GibbsPlan, backend) -> float:
     return float(np.median(counts)) if counts else 0.0
 
 
-def refined(rows, columns, costs, a, b, f, g, eps: float, backend, tell: Callable[[float, float], None]):
+def refined(rows, columns, costs, marginals: Marginals, f, g, eps: float, backend, tell: Passed):
     """Potentials at a small fraction of `eps`, by sweeps over a few pairs only.
 
     Parameters
@@ -154,9 +184,9 @@ def refined(rows, columns, costs, a, b, f, g, eps: float, backend, tell: Callabl
     """
     from scipy import sparse
 
-    pattern = SparseGeometry(sparse.csr_array((costs, (rows, columns)), shape=(a.size, b.size)))
+    pattern = SparseGeometry(sparse.csr_array((costs, (rows, columns)), shape=(f.size, g.size)))
     levels = eps * 0.5 ** np.arange(1, REFINING_LEVELS + 1)
-    passes = _passes(pattern, a, b, float(levels[-1]), backend, 0.0)
+    passes = _passes(pattern, marginals, float(levels[-1]), backend)
     passes.f = f
     for level in map(float, levels):
         error = np.inf

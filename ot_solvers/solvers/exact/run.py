@@ -11,6 +11,7 @@ import numpy as np
 from ...problem import Problem
 from ...status import Progress, Status
 from ..base import Control, Outcome, is_true
+from .dummies import Dummies, cut
 from .line import staircase
 
 __all__ = ["ExactRun", "Stop"]
@@ -57,6 +58,9 @@ class ExactRun:
         #: Points with weight: the only ones that a basis knows.
         self.rows, self.columns = np.flatnonzero(problem.a > 0), np.flatnonzero(problem.b > 0)
         self.a, self.b = problem.a[self.rows], problem.b[self.columns]
+        if problem.partial:  # no point moves more than all that is moved: rounding of flows is relative to sums
+            self.a, self.b = np.minimum(self.a, 1.0), np.minimum(self.b, 1.0)
+        self.dummies = Dummies(problem, self.a, self.b)
         self.f, self.g = np.zeros(n), np.zeros(m)
         #: Best lower bound so far and the column potentials that prove it.
         self.lower, self.lower_g = -math.inf, self.g
@@ -84,20 +88,39 @@ class ExactRun:
 
     # --- the basis ----------------------------------------------------------------------------------------------
 
-    def begin(self, rows, columns, costs, order, f, g) -> None:
-        """Make a basis of arcs between points with weight, numbered among these."""
+    def begin(self, rows, columns, costs, f, g, eps: float | None = None) -> None:
+        """Make a basis of arcs between points with weight, numbered among these.
+
+        Arcs come in order of their reduced costs; with `eps`, all of them, in order of the entries of the plan
+        that `f` and `g` are potentials of.
+        """
         self.arcs_so_far = rows, columns, costs
-        self.simplex = self.backend.transport_simplex(self.a, self.b, rows, columns, costs, order, f, g)
+        dummies = self.dummies
+        rows, columns, costs, f, g = dummies.with_arcs(rows, columns, costs, f, g)
+        reduced = costs - f[rows] - g[columns]
+        if eps is None:
+            order = cheapest_first(reduced, f.size + g.size)
+        elif eps > 0:
+            reduced = reduced / eps - np.log(dummies.supply)[rows] - np.log(dummies.demand)[columns]
+            order = np.argsort(reduced, kind="stable")
+        else:
+            order = np.argsort(reduced, kind="stable")
+        self.simplex = self.backend.transport_simplex(
+            dummies.supply, dummies.demand, rows, columns, costs, order, f, g
+        )
 
     def begin_at_cheapest(self, rows, columns, costs) -> None:
         """`begin` where nothing better is known: every point at its cheapest pair."""
+        problem = self.problem
         f = np.full(self.a.size, np.inf)
         np.minimum.at(f, rows, costs)
+        f = cut(problem.penalty_a, f, self.a)
         f = np.where(np.isfinite(f), f, 0.0)
         g = np.full(self.b.size, np.inf)
         np.minimum.at(g, columns, costs - f[rows])
+        g = cut(problem.penalty_b, g, self.b)
         g = np.where(np.isfinite(g), g, 0.0)
-        self.begin(rows, columns, costs, cheapest_first(costs - f[rows] - g[columns], f.size + g.size), f, g)
+        self.begin(rows, columns, costs, f, g)
 
     def add(self, rows, columns, costs) -> None:
         """More arcs."""
@@ -126,21 +149,22 @@ class ExactRun:
         """Cost of the plan of the basis; infinite while mass has no way."""
         if self.simplex.unmet() > ROUNDING:
             return math.inf
-        rows, columns, masses = self.simplex.plan()
+        rows, columns, masses = self.dummies.without(*self.simplex.plan())
         costs = self.backend.pair_costs(self.problem.geometry, self.rows[rows], self.columns[columns])
         return float(masses @ costs)
 
     def bounded_below(self, cheapest: np.ndarray) -> None:
         """Note the dual value of `g` with these smallest ``C_ij - g_j`` of the rows with weight, rounded down."""
-        g = self.g[self.columns]
+        g, problem = self.g[self.columns], self.problem
+        cheapest = cut(problem.penalty_a, cheapest, self.a)
         rounding = 4.0 * float(np.finfo(np.float64).eps) * float(self.a @ np.abs(cheapest) + self.b @ np.abs(g))
-        value = float(self.a @ cheapest + self.b @ g) - rounding
+        value = problem.penalty_a.dual(cheapest, self.a) + problem.penalty_b.dual(g, self.b) - rounding
         if value > self.lower:
             self.lower, self.lower_g = value, self.g.copy()
 
     def remember_potentials(self) -> None:
         f, g = self.simplex.potentials()
-        self.f[self.rows], self.g[self.columns] = f, g
+        self.f[self.rows], self.g[self.columns] = f[: self.rows.size], g[: self.columns.size]
 
     @property
     def masked_g(self) -> np.ndarray:
@@ -157,38 +181,62 @@ class ExactRun:
             self.g = self.lower_g
         f, g = self.feasible_potentials()
         plan = self.plan()
-        missing = float(np.abs(np.asarray(plan.sum(axis=1)) - self.problem.a).sum())
+        missing = self.problem.marginal_error(f, g, np.asarray(plan.sum(axis=1)), np.asarray(plan.sum(axis=0)))
         return Outcome(
             f, g, status, self.n_iter, missing, self.history, method, diagnostics=self.diagnostics, plan=plan
         )
 
     def feasible_potentials(self) -> tuple[np.ndarray, np.ndarray]:
         """``f_i + g_j <= C_ij`` for all pairs, points without weight included: the c-transform of `g`."""
-        geometry = self.problem.geometry
-        f = self.backend.hardmin(geometry, self.masked_g)
-        f = np.where(np.isfinite(f), f, 0.0)
+        geometry, problem = self.problem.geometry, self.problem
+        f = self._transform(geometry, self.masked_g, problem.penalty_a, problem.a)
         g = self.g
+        if problem.partial and (problem.b > 1).any():
+            # The basis knows such weights as 1; the best potentials for the weights themselves.
+            masked_f = np.where(problem.a > 0, f, -np.inf)
+            g = self._transform(geometry.T, masked_f, problem.penalty_b, problem.b)
+            f = self._transform(geometry, np.where(problem.b > 0, g, -np.inf), problem.penalty_a, problem.a)
         if self.columns.size < g.size:
             weightless = self.backend.hardmin(geometry.T, f)
-            g = np.where((self.problem.b > 0) | ~np.isfinite(weightless), g, weightless)
+            if problem.partial:
+                weightless = np.minimum(weightless, g[self.columns].max())
+            g = np.where((problem.b > 0) | ~np.isfinite(weightless), g, weightless)
         return f, g
+
+    def _transform(self, geometry, potential, penalty, weights) -> np.ndarray:
+        """The c-transform of the other side's potential, cut where this side may leave mass; 0 where infinite."""
+        out = self.backend.hardmin(geometry, potential)
+        live = weights > 0
+        if live.all():
+            out = cut(penalty, out, weights)
+        else:
+            out[live] = cut(penalty, out[live], weights[live])
+            if self.problem.partial:
+                out[~live] = np.minimum(out[~live], out[live].max())
+        return np.where(np.isfinite(out), out, 0.0)
 
     def plan(self) -> Any:
         """The plan of the basis, CSR; mass without a way goes somewhere, in order of the indices."""
         from scipy import sparse
 
-        if self.simplex is None:
-            parts = []
-            left_a, left_b = self.a, self.b
-        else:
-            rows, columns, masses = self.simplex.plan()
+        parts = []
+        left_a, left_b = self.a, self.b
+        if self.simplex is not None:
+            rows, columns, masses = self.dummies.without(*self.simplex.plan())
+            if self.problem.partial and self.simplex.unmet() > ROUNDING:
+                # Dummies that do not have their masses yet leave too much to the points.
+                masses = masses / max(1.0, float(masses.sum()))
             parts = [(rows, columns, masses)]
             left_a = self.a - np.bincount(rows, masses, minlength=self.a.size)
             left_b = self.b - np.bincount(columns, masses, minlength=self.b.size)
         if not parts or self.simplex.unmet() > ROUNDING:
-            rest = staircase(
-                np.arange(left_a.size), np.arange(left_b.size), np.maximum(left_a, 0.0), np.maximum(left_b, 0.0)
-            )
+            left_a, left_b = np.maximum(left_a, 0.0), np.maximum(left_b, 0.0)
+            if self.problem.partial:
+                missing = max(1.0 - float(sum(part[2].sum() for part in parts)), 0.0)
+                left_a, left_b = (
+                    np.diff(np.minimum(np.cumsum(w), missing), prepend=0.0) for w in (left_a, left_b)
+                )
+            rest = staircase(np.arange(left_a.size), np.arange(left_b.size), left_a, left_b)
             used = rest.masses > 0
             if math.isfinite(self.cost(rest.rows[used], rest.columns[used])):
                 parts.append((rest.rows[used], rest.columns[used], rest.masses[used]))

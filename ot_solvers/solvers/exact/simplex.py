@@ -11,7 +11,7 @@ from ...geometry import SparseGeometry
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
-from .run import ExactRun, Stop, cheapest_first
+from .run import ExactRun, Stop
 
 __all__ = ["Simplex"]
 
@@ -42,8 +42,7 @@ class Simplex(Solver):
             run.begin_at_cheapest(rows, columns, costs)
         else:
             f, g = run.control.init[0][run.rows], run.control.init[1][run.columns]
-            order = cheapest_first(costs - f[rows] - g[columns], f.size + g.size)
-            run.begin(rows, columns, costs, order, f, g)
+            run.begin(rows, columns, costs, f, g)
         while run.pivot():
             if not run.simplex.insist():
                 return Status.INFEASIBLE
