@@ -95,7 +95,7 @@ class ProblemSpec:
             C = C.astype(dtype)
         a, b = a.astype(dtype), b.astype(dtype)
         mass = None if self.mass is None else self.mass * float(min(a.sum(), b.sum()))
-        return Problem(a, b, self.eps * max_cost, max_cost, x, y, C, mass)
+        return Problem(a, b, self.eps * max_cost, max_cost, x, y, C, mass=mass)
 
     def _draw(self, rng):
         """Points, costs, weights; None for what the family does not have."""
