@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..penalties import Capacity, translation
+from ..penalties import translation
 from ..plans.gibbs import GibbsPlan
 from ..problem import Problem
 from ..status import Status
@@ -57,9 +57,6 @@ class SinkhornPasses:
         n, m = geometry.shape
         self.f = np.zeros(n) if control.init is None else control.init[0]
         self.g = np.zeros(m) if control.init is None else problem.penalty_b.project(control.init[1])
-        if control.init is not None and isinstance(problem.penalty_a, Capacity):
-            move = problem.penalty_a.rho - problem.penalty_a.top(problem.a, self.f)
-            self.f, self.g = self.f + move, self.g - move
         self.live = problem.b > 0
         self.all_live = bool(self.live.all())
         # Points that forbidden pairs cut off; only soft sides have any, and keep them at a known potential.
@@ -70,17 +67,9 @@ class SinkhornPasses:
         self.reached_a[self.cut_a] = self.reached_b[self.cut_b] = 0.0
         self.open_a = np.ones(n, dtype=bool)
         self.open_a[self.cut_a] = False
-        #: Live columns that the last update has cut, where it cuts columns.
-        self.at_level: np.ndarray | None = None
         #: (eps, g) at which `f` is the row update; None where nobody knows.
         self.made: tuple[float, np.ndarray] | None = None
         self.masses = np.zeros(m)
-        #: Dual value at the point measured last and at the one kept last, where errors alone do not tell.
-        self.dual = self.kept_dual = self.dual_slack = 0.0
-        # Without a plan the dual rises for ever.
-        self.seen_dual = -math.inf if problem.partial and not geometry.forbids else math.inf
-        #: Soft minima of the rows before they were cut, where they are.
-        self.uncut = self.f
         self.stored = None
         self.status: Status | None = None
 
@@ -104,8 +93,7 @@ class SinkhornPasses:
             self.precision,
             problem.log_b,
         )
-        # Nothing is asked of points that are cut off; where they may keep their weight, all of it.
-        f[self.cut_a] = math.inf if isinstance(problem.penalty_a, Capacity) else problem.penalty_a.unreachable
+        f[self.cut_a] = problem.penalty_a.unreachable
         return f, masses
 
     def near(self, eps: float, g) -> bool:
@@ -126,55 +114,26 @@ class SinkhornPasses:
     def column_update(self, eps: float, f, g, masses):
         """New column potentials from the masses that the sweep left."""
         problem = self.problem
-        b = problem.b
-        rise = 0.0
-        if isinstance(problem.penalty_a, Capacity):
-            rise, masses = self.right_total(problem.penalty_a, eps, masses)
-            if masses is None:
-                return g + rise
-        with np.errstate(divide="ignore", invalid="ignore"):
-            s = g - eps * np.log(masses / b)
-        # Columns whose mass has underflowed say nothing: take their own soft minimum.
-        lost = self.live & ~(masses > self.backend.mass_floor(problem.geometry, self.precision) * b)
-        if isinstance(problem.penalty_b, Capacity):
-            return self.cut_columns(problem.penalty_b, eps, f, g, s, lost) + rise
+        s, lost = self.wanted_by_columns(eps, g, masses)
         if lost.any():
             s = np.where(lost, self.column_softmin(eps, f), s)
-        s = problem.penalty_b.prox(s, eps) + rise
+        s = problem.penalty_b.prox(s, eps)
         if not problem.fixed_total:
             s = s - translation(problem.penalty_a, f, self.reached_a, problem.penalty_b, s, self.reached_b)
             s[self.cut_b] = problem.penalty_b.unreachable
         return s if self.all_live else np.where(self.live, s, g)
 
-    def right_total(self, penalty: Capacity, eps: float, masses):
-        """(rise of the column potentials with which the rows have the right total, column masses after it).
+    def wanted_by_columns(self, eps: float, g, masses):
+        """(soft minima of the columns, those whose mass says nothing because it has underflowed)."""
+        b = self.problem.b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            s = g - eps * np.log(masses / b)
+        return s, self.live & ~(masses > self.mass_floor * b)
 
-        The sweep has cut the rows at the level of before. A rise of all column potentials is one of the level:
-        what it does to the columns is exact up to how they share the rows, so after a large one there are no
-        masses, and the next pass looks.
-        """
-        live = self.problem.a > 0
-        level = penalty.level(self.uncut[live], self.problem.a[live], eps)
-        if level == math.inf:  # too few rows have a way: no plan, as the error will tell
-            return 0.0, masses
-        total = float(masses.sum())
-        return level - penalty.rho, masses / total if 0.5 < total < 2.0 else None
-
-    def cut_columns(self, penalty: Capacity, eps: float, f, g, s, lost):
-        """Column potentials cut where their total is right; see ``docs/maths.md``."""
-        live = self.live
-        s = np.where(lost, np.inf, s)
-        level = penalty.level(s[live], self.problem.b[live], eps)
-        # Next to no mass means 100 eps and more above g, which is above the level, too, unless g is far below.
-        doubtful = lost & ~(g > level - 100 * eps)
-        doubtful[self.cut_b] = False
-        if doubtful.any():
-            s = np.where(doubtful, self.column_softmin(eps, f), s)
-            level = penalty.level(s[live], self.problem.b[live], eps)
-        if level == math.inf:  # too few columns have a way
-            level = float(s[np.isfinite(s)].max()) if np.isfinite(s).any() else 0.0
-        self.at_level = s[live] >= level
-        return np.where(live, np.minimum(s, level), g)
+    @property
+    def mass_floor(self) -> float:
+        """See `Backend.mass_floor`."""
+        return self.backend.mass_floor(self.problem.geometry, self.precision)
 
     def column_softmin(self, eps: float, f):
         problem = self.problem
@@ -185,20 +144,8 @@ class SinkhornPasses:
 
     def measure(self, g, eps: float) -> float:
         self.f, self.masses = self.sweep(eps, g)
-        if isinstance(self.problem.penalty_a, Capacity):
-            self.uncut = self.f
-            self.f = self.problem.penalty_a.prox(self.f, eps)
         self.made = (eps, g)
-        error = self.column_error(g, self.masses, eps)
-        if self.problem.partial:
-            self.dual, self.dual_slack = self.dual_value(eps, g), eps * min(error, 1.0)
-        return error
-
-    def dual_value(self, eps: float, g) -> float:
-        """Of the potentials at hand, normalised, where the total is fixed."""
-        problem = self.problem
-        potentials = problem.penalty_a.dual(self.f, problem.a) + problem.penalty_b.dual(g, problem.b)
-        return potentials - eps * (float(self.masses.sum()) - problem.total)
+        return self.column_error(g, self.masses, eps)
 
     def pair(self, g):
         return self.f, g
@@ -210,21 +157,16 @@ class SinkhornPasses:
         return new
 
     def project(self, g):
-        if self.at_level is None:
-            return self.problem.penalty_b.project(g)
-        # One number for all that were at the level, and nothing above it.
-        return np.minimum(g, g[self.at_level].min())
+        return self.problem.penalty_b.project(g)
 
     def keep(self):
-        self.kept_dual = self.dual - self.dual_slack
         return self.f, self.made
 
     def fell(self) -> bool:
-        return self.dual < self.kept_dual
+        return False
 
     def rising(self) -> bool:
-        before, self.seen_dual = self.seen_dual, self.dual
-        return self.dual > before + self.dual_slack
+        return False
 
     def back(self, kept):
         self.f, self.made = kept
@@ -232,10 +174,7 @@ class SinkhornPasses:
     def column_error(self, g, masses, eps: float) -> float:
         """Marginal error at `g`: rows are exact after a sweep."""
         live, problem = self.live, self.problem
-        error = problem.penalty_b.residual(masses[live], problem.b[live], g[live], eps)
-        if problem.partial:
-            error += abs(float(masses.sum()) - 1.0)
-        return error / self.unit
+        return problem.penalty_b.residual(masses[live], problem.b[live], g[live], eps) / self.unit
 
     @property
     def unit(self) -> float:
@@ -276,10 +215,11 @@ class SinkhornPasses:
 
     def noise(self, eps: float) -> float:
         """Marginal error that rounding of the exponents alone makes in the current arithmetic."""
-        size = _largest(self.f, self.open_a)
-        if self.problem.partial:  # row updates are cut: the columns may have the larger potentials
-            size += _largest(self.g if self.made is None else self.made[1], self.reached_b > 0)
-        return 8 * float(np.finfo(self.precision).eps) * (1 + size / eps)
+        return 8 * float(np.finfo(self.precision).eps) * (1 + self.size() / eps)
+
+    def size(self) -> float:
+        """Of the potentials that exponents are made of, cost units."""
+        return _largest(self.f, self.open_a)
 
     def absorb(self, eps: float, g) -> None:
         problem, kernel = self.problem, self.kernel
@@ -299,17 +239,9 @@ class SinkhornPasses:
 
     def complete(self, f, g):
         """Potentials of points without weight: what an infinitely small weight would have."""
-        problem = self.problem
         if not self.all_live:
-            s = self.column_softmin(problem.eps, f)
-            if not isinstance(problem.penalty_b, Capacity):
-                s = problem.penalty_b.prox(s, problem.eps)
-            g = np.where(self.live, g, s)
-        if problem.partial:
-            f, g = (
-                np.minimum(potential, potential[weights > 0].max())
-                for potential, weights in ((f, problem.a), (g, problem.b))
-            )
+            problem = self.problem
+            g = np.where(self.live, g, problem.penalty_b.prox(self.column_softmin(problem.eps, f), problem.eps))
         return f, g
 
     def verified_status(self, f, g):

@@ -9,6 +9,7 @@ from ..problem import Problem
 from .acceleration import Anderson, Plain, Relaxation
 from .base import Control, Outcome, Solver
 from .iteration import anneal, land
+from .partial import PartialPasses
 from .passes import SinkhornPasses
 from .schedules import levels_of
 from .small import solve_in_one_kernel
@@ -71,7 +72,8 @@ class Sinkhorn(Solver):
             raise ValueError(f"kernel={self.kernel!r} is unknown; expected 'auto', 'log' or 'stored'")
 
     def solve(self, problem: Problem, backend, control: Control) -> Outcome:
-        return _Run(self, problem, backend, control).outcome()
+        kind = _PartialRun if problem.partial else _Run
+        return kind(problem, backend, control, self.default_max_iter, self.kernel).outcome(self)
 
     def rule(self, problem: Problem):
         """The acceleration rule for one solve."""
@@ -89,32 +91,32 @@ class _Run(SinkhornPasses):
     #: loop takes over.
     SMALL_SWEEPS = 1000
 
-    def __init__(self, options: Sinkhorn, problem: Problem, backend, control: Control):
-        super().__init__(problem, backend, control, options.default_max_iter, options.kernel)
-        self.options = options
-
-    def rule(self):
-        return self.options.rule(self.problem)
-
-    def outcome(self) -> Outcome:
+    def outcome(self, options: Sinkhorn) -> Outcome:
         problem = self.problem
-        levels = levels_of(problem, self.control, self.options.annealing)
-        options = self.options
+        levels = levels_of(problem, self.control, options.annealing)
         small = None
+
+        def rule():
+            return options.rule(problem)
+
         if options.kernel == "auto" and options.acceleration != "relaxation":
             memory = options.memory if options.acceleration == "anderson" else 0
             # The kernel knows no `translation`: it must not insist where that is the slow mode.
             most = self.SMALL_SWEEPS if problem.balanced else self.SMALL_SWEEPS // 20
             small = solve_in_one_kernel(self, levels, options.sweeps_per_level, most, memory)
         if small is not None:
-            self.status = small.status or self.converge(self.g, problem.eps, self.rule)
+            self.status = small.status or self.converge(self.g, problem.eps, rule)
         else:
-            self.g, self.status = anneal(self, self.g, levels[:-1], self.options.sweeps_per_level, self.monitor)
+            self.g, self.status = anneal(self, self.g, levels[:-1], options.sweeps_per_level, self.monitor)
             if self.status is None:
-                self.status = self.converge(self.g, float(levels[-1]), self.rule)
+                self.status = self.converge(self.g, float(levels[-1]), rule)
             else:
                 land(self, self.g, float(levels[-1]), self.monitor)
         f, g = self.best()
         f, g = self.complete(f, g)
         status, error = self.verified_status(f, g)
-        return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, self.options.name)
+        return Outcome(f, g, status, self.monitor.iteration, error, self.monitor.history, options.name)
+
+
+class _PartialRun(PartialPasses, _Run):
+    """One solve of a partial problem."""

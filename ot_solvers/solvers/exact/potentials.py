@@ -17,6 +17,7 @@ from ...penalties import Capacity, Penalty
 from ...plans.gibbs import GibbsPlan
 from ...problem import Problem
 from ..base import Control
+from ..partial import passes_of
 from ..passes import SinkhornPasses
 
 __all__ = ["Marginals", "refined", "rough", "usual_spread"]
@@ -141,7 +142,7 @@ def _sample(geometry, a, b):
 def _passes(geometry, marginals: Marginals, eps, backend) -> SinkhornPasses:
     hard = marginals.penalty_a.hard and marginals.penalty_b.hard
     problem = Problem(geometry, marginals.a, marginals.b, 1.0, eps, *marginals[2:], balanced=hard)
-    passes = SinkhornPasses(problem, backend, Control(tol=0.0), 1 << 60, "log")
+    passes = passes_of(problem, backend, Control(tol=0.0), 1 << 60, "log")
     if isinstance(geometry, PointCloud) and _near_origin(geometry):
         passes.precision = "float32"
     return passes
