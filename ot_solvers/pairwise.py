@@ -17,7 +17,7 @@ from .wasserstein import ground_cost, order_of, share_of, wasserstein
 __all__ = ["PairwiseProgress", "pairwise_wasserstein"]
 
 #: Small problems between two looks at the callback.
-PORTION = 512
+PORTION = 256
 
 
 class PairwiseProgress(NamedTuple):
@@ -132,39 +132,42 @@ class _Collection:
         if len(measures) == 0:
             raise ValueError("measures is empty; expected at least one point cloud")
         pairs = [_split(measure, k) for k, measure in enumerate(measures)]
-        given = {}
-        for k, (x, a) in enumerate(pairs):
-            given[f"measures[{k}]"] = x
-            if a is not None:
-                given[_weights_of(k)] = a
-        name = resolve(given)
-        points = [check.point_array(x, f"measures[{k}]") for k, (x, _) in enumerate(pairs)]
-        for k, cloud in enumerate(points):
-            if cloud.shape[1] != points[0].shape[1]:
-                raise ValueError(
-                    f"measures[{k}] has {cloud.shape[1]} coordinates and measures[0] {points[0].shape[1]}; "
-                    "expected the same number"
-                )
-        weights = [
-            np.full(len(cloud), 1 / len(cloud)) if a is None else check.floating(a, _weights_of(k))
-            for k, (cloud, (_, a)) in enumerate(zip(points, pairs, strict=True))
-        ]
+        # Thousands of small measures: most work per measure here would take longer than their distances.
+        if all(_is_plain(x) and (a is None or _is_plain(a)) for x, a in pairs):
+            name = "numpy"
+            points = [x for x, _ in pairs]
+            weights = [_uniform(x) if a is None else a for x, a in pairs]
+        else:
+            given = {f"measures[{k}]": x for k, (x, _) in enumerate(pairs)}
+            given |= {_weights_of(k): a for k, (_, a) in enumerate(pairs) if a is not None}
+            name = resolve(given)
+            points = [check.floating(x, f"measures[{k}]") for k, (x, _) in enumerate(pairs)]
+            weights = [
+                _uniform(x) if a is None else check.floating(a, _weights_of(k))
+                for k, (x, (_, a)) in enumerate(zip(points, pairs, strict=True))
+            ]
+        d = np.shape(points[0])[-1] if points[0].ndim else 0
         for k, (cloud, w) in enumerate(zip(points, weights, strict=True)):
+            if cloud.ndim != 2 or cloud.size == 0:
+                check.points(cloud, f"measures[{k}]")  # raises
+            if cloud.shape[1] != d:
+                raise ValueError(
+                    f"measures[{k}] has {cloud.shape[1]} coordinates and measures[0] {d}; expected the same number"
+                )
             if w.shape != (len(cloud),):
                 check.weights(w, _weights_of(k), len(cloud))  # raises
         collection = cls(points, weights, Library(name, np.result_type(*{cloud.dtype for cloud in points})))
-        collection.check()
+        collection.check_weights()
         return collection
 
-    def check(self) -> None:
-        """Raise for entries and masses that are no measure's; a sum tells first, for there may be many."""
-        with np.errstate(all="ignore"):
-            totals = np.array([w.sum(dtype=np.float64) for w in self.weights])
-            sums = np.array([cloud.sum(dtype=np.float64) for cloud in self.points])
-            lowest = np.array([w.min() for w in self.weights])
-        for k in map(int, np.flatnonzero(~np.isfinite(sums + totals) | (lowest < 0))):
-            check.finite(self.points[k], f"measures[{k}]")
-            check.weights(self.weights[k], _weights_of(k), len(self.points[k]))
+    def check_weights(self) -> None:
+        """Raise for weights and masses that are no measure's."""
+        together = np.concatenate(self.weights)
+        if not (np.isfinite(together).all() and together.min() >= 0):
+            for k, w in enumerate(self.weights):
+                check.weights(w, _weights_of(k), len(w))
+        sizes = [w.size for w in self.weights]
+        totals = np.add.reduceat(together.astype(np.float64), np.cumsum([0, *sizes[:-1]]))
         if not (totals > 0).all():
             raise ValueError(f"measures[{int(np.argmin(totals))}] has no mass")
         k = int(np.argmax(np.abs(totals - totals[0])))
@@ -185,7 +188,26 @@ class _Collection:
         starts = np.concatenate([[0], np.cumsum([len(self.points[k]) for k in used])])
         engine = registry.get("numba" if backend == "auto" else backend)
         cloud = PointCloud(x, x, ground_cost(p))
-        return engine.exact_pairs(cloud, weights, starts, index[:, 0], index[:, 1])
+        values = engine.exact_pairs(cloud, weights, starts, index[:, 0], index[:, 1])
+        if not np.isfinite(values).all():  # costs that are not finite have made them
+            for k in map(int, used):
+                check.finite(self.points[k], f"measures[{k}]")
+            raise ValueError("the distances of some measures overflow: divide the points by a constant")
+        return values
+
+
+def _uniform(points: np.ndarray) -> np.ndarray:
+    size = points.shape[0] if points.ndim else 0
+    return np.full(size, 1 / max(size, 1))
+
+
+def _dimensions(array: Any) -> int:
+    return array.ndim if type(array) is np.ndarray else np.ndim(array)
+
+
+def _is_plain(array: Any) -> bool:
+    """Whether there is nothing to find out about an array, and nothing to convert."""
+    return type(array) is np.ndarray and array.dtype == np.float64
 
 
 def _weights_of(k: int) -> str:
@@ -194,7 +216,7 @@ def _weights_of(k: int) -> str:
 
 def _split(measure: Any, k: int):
     """Points and weights of one measure."""
-    if isinstance(measure, (tuple, list)) and len(measure) == 2 and np.ndim(measure[0]) == 2:
+    if isinstance(measure, (tuple, list)) and len(measure) == 2 and _dimensions(measure[0]) == 2:
         return measure[0], measure[1]
     if isinstance(measure, tuple):
         raise TypeError(f"measures[{k}] is a tuple of {len(measure)}; expected points, or (points, weights)")

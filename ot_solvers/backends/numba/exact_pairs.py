@@ -43,7 +43,7 @@ def cost_matrix(name, numbers, first, x, second, y, width):
     """
     d = first.shape[1]
     xs = np.empty((d, x.size))
-    ys = np.empty((d, y.size))
+    ys = np.zeros((d, width))
     for i in range(x.size):
         for k in range(d):
             xs[k, i] = first[x[i], k]
@@ -56,8 +56,8 @@ def cost_matrix(name, numbers, first, x, second, y, width):
     out = np.empty((x.size, width))
     for i in range(x.size):
         open_row(rows, i, 0, x.size, buffer)
-        for start in range(0, y.size, tile):
-            stop = min(y.size, start + tile)
+        for start in range(0, width, tile):
+            stop = min(width, start + tile)
             c = cost_tile(rows, i, start, stop, buffer)
             for j in range(stop - start):
                 out[i, start + j] = c[j]
