@@ -20,7 +20,7 @@ from .pairwise import PairwiseProgress, pairwise_wasserstein
 from .path import solve_path
 from .problem import Entropic
 from .result import Solution
-from .solvers import SNS, Crossover, Newton, Simplex, Sinkhorn, Sorting
+from .solvers import SNS, Assignment, Crossover, Newton, Simplex, Sinkhorn, Sorting
 from .statistics import DependencyResult, dependency
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
@@ -28,6 +28,7 @@ from .wasserstein import WassersteinDistance, wasserstein
 
 __all__ = [
     "SNS",
+    "Assignment",
     "ConvergenceError",
     "ConvergenceWarning",
     "Crossover",

@@ -49,8 +49,8 @@ _COMMON = """
     {mass}
     method : str or Solver
         ``"auto"`` (sweeps until Newton's method is predicted to be cheaper), ``"sinkhorn"``, ``"newton"``,
-        ``"sns"``; for exact transport ``"crossover"``, ``"simplex"``, ``"sorting"``; or a solver value such as
-        ``ots.Sinkhorn(relaxation=1.5)``.
+        ``"sns"``; for exact transport ``"crossover"``, ``"simplex"``, ``"assignment"``, ``"sorting"``; or a
+        solver value such as ``ots.Sinkhorn(relaxation=1.5)``.
     backend : {"auto", "numba", "reference"}
     tol : float, optional
         Stop when the marginal error (balanced: ``(|P1 - a|_1 + |P'1 - b|_1) / sum(a)``) is below it; default 1e-6

@@ -124,6 +124,7 @@ class _Collection:
 
     def __init__(self, points: list[np.ndarray], weights: list[np.ndarray], library: Library):
         self.points, self.weights, self.library = points, weights, library
+        self._memory = np.empty((0, 0))
 
     @classmethod
     def of(cls, measures: Any) -> _Collection:
@@ -183,9 +184,11 @@ class _Collection:
         """Least costs of some pairs."""
         used, index = np.unique(pairs, return_inverse=True)
         index = index.reshape(pairs.shape)
-        x = np.concatenate([self.points[k] for k in used]).astype(np.float64, copy=False)
+        sizes = [len(self.points[k]) for k in used]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        x = self._scratch(int(starts[-1]))
+        np.concatenate([self.points[k] for k in used], out=x)
         weights = np.concatenate([self.weights[k] for k in used]).astype(np.float64, copy=False)
-        starts = np.concatenate([[0], np.cumsum([len(self.points[k]) for k in used])])
         engine = registry.get("numba" if backend == "auto" else backend)
         cloud = PointCloud(x, x, ground_cost(p))
         values = engine.exact_pairs(cloud, weights, starts, index[:, 0], index[:, 1])
@@ -194,6 +197,12 @@ class _Collection:
                 check.finite(self.points[k], f"measures[{k}]")
             raise ValueError("the distances of some measures overflow: divide the points by a constant")
         return values
+
+    def _scratch(self, size: int) -> np.ndarray:
+        """(size, d) memory that is used again: new pages cost more than what is written to them."""
+        if self._memory.shape[0] < size:
+            self._memory = np.empty((size + size // 4, self.points[0].shape[1]))
+        return self._memory[:size]
 
 
 def _uniform(points: np.ndarray) -> np.ndarray:

@@ -128,7 +128,7 @@ def wasserstein(
     share = share_of(rtol)
     geometry, library = read_clouds(x, y, a, b, ground_cost(order))
     # On the p-th power: (1 - rtol)**p of the upper bound.
-    method, _ = auto.exact_solver(geometry, -math.expm1(order * math.log1p(-share)))
+    method = auto.ExactAuto(-math.expm1(order * math.log1p(-share)))
     shared = {"backend": backend, "max_iter": max_iter, "init": init, "callback": callback}
     options = Options(None, method=method, on_failure=on_failure, **shared)
     solution = run_problem(geometry, a, b, library, options)

@@ -420,7 +420,7 @@ def test_reg_of_a_grid_is_asked_for():
         ({"unbalanced_type": 3}, ValueError, "unbalanced_type=3 is unknown"),
         ({"method": "sinkorn"}, ValueError,
          "method='sinkorn' is unknown; expected one of ['auto', 'sinkhorn', 'newton', 'sns', 'crossover', "
-         "'simplex', 'sorting']; did you mean 'sinkhorn'?"),
+         "'simplex', 'assignment', 'sorting']; did you mean 'sinkhorn'?"),
         ({"method": "emd"}, ValueError, "method='emd' is unknown"),
         ({"method": 3}, TypeError, "method=3 must be a name or a solver such as ots.Sinkhorn()"),
         ({"method": ots.Sinkhorn}, TypeError, "must be a name or a solver such as ots.Sinkhorn()"),

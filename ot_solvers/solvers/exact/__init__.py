@@ -1,7 +1,8 @@
 """Exact transport: a network simplex, on all pairs or on those that entropic potentials make candidates."""
 
+from .assignment import Assignment
 from .crossover import Crossover
 from .line import Sorting
 from .simplex import Simplex
 
-__all__ = ["Crossover", "Simplex", "Sorting"]
+__all__ = ["Assignment", "Crossover", "Simplex", "Sorting"]
