@@ -52,6 +52,13 @@ class Cost:
     #: at least that to the nearest one, which lets backends leave out what is far away.
     boundable: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        # A class that changes the cost of another one says itself whether bounds hold.
+        changes = {"kernel", "pairwise", "prepare"} & set(vars(cls))
+        if changes and "boundable" not in vars(cls) and cls.__module__ != __name__:
+            cls.boundable = False
+
     @property
     def name(self) -> str:
         return type(self).__name__.lower()

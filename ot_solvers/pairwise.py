@@ -12,6 +12,7 @@ from .backends import registry
 from .geometry import PointCloud
 from .namespaces import Library, resolve
 from .solvers.auto import ALL_PAIRS
+from .solvers.base import is_true
 from .wasserstein import ground_cost, order_of, share_of, wasserstein
 
 __all__ = ["PairwiseProgress", "pairwise_wasserstein"]
@@ -116,7 +117,7 @@ class _Progress:
 
     def stops(self, more: int) -> bool:
         self.done += more
-        return self.callback is not None and self.callback(PairwiseProgress(self.done, self.total)) is True
+        return self.callback is not None and is_true(self.callback(PairwiseProgress(self.done, self.total)))
 
 
 class _Collection:
@@ -172,7 +173,8 @@ class _Collection:
         if not (totals > 0).all():
             raise ValueError(f"measures[{int(np.argmin(totals))}] has no mass")
         k = int(np.argmax(np.abs(totals - totals[0])))
-        if abs(totals[k] - totals[0]) > 1e-6 * totals[0]:
+        coarse = any(array.dtype == np.float32 for array in (*self.weights, *self.points))
+        if abs(totals[k] - totals[0]) > (1e-3 if coarse else 1e-6) * totals[0]:
             raise ValueError(
                 f"total masses differ: measures[0] has {totals[0]:.9g}, measures[{k}] {totals[k]:.9g}"
             )
@@ -211,7 +213,12 @@ def _uniform(points: np.ndarray) -> np.ndarray:
 
 
 def _dimensions(array: Any) -> int:
-    return array.ndim if type(array) is np.ndarray else np.ndim(array)
+    if type(array) is np.ndarray:
+        return array.ndim
+    try:
+        return np.ndim(array)
+    except ValueError:  # ragged lists are no array; reading them will say whose they are
+        return 0
 
 
 def _is_plain(array: Any) -> bool:

@@ -131,3 +131,13 @@ def test_potentials_of_a_wrong_assignment_are_none():
     engine = registry.get("numba")
     assert potentials(C, np.array([0, 1]), np.array([1, 0]), engine) is None
     assert potentials(C, np.array([0, 1]), np.array([0, 1]), engine) is not None
+
+
+def test_long_paths_are_left_to_the_simplex():
+    n = 300
+    C = np.full((n, n), 10.0 * n)
+    C[np.arange(n), np.arange(n)] = 1.0
+    C[np.arange(n - 1), np.arange(1, n)] = 0.0
+    solution = ots.solve(C, method="assignment")
+    assert solution.method == "simplex"
+    assert float(solution) == pytest.approx(1.0)

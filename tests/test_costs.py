@@ -509,3 +509,16 @@ def test_names_and_values_of_costs(clouds):
     with pytest.raises(TypeError, match=r"must be a name or an ots.costs.Cost, not function"):
         ots.solve_sample(x, y, a, b, cost=huber_by_hand, reg=1.0)
     assert costs.SqEuclidean().name == "sqeuclidean"
+
+
+def test_a_cost_made_from_another_one_says_itself_whether_it_has_bounds():
+    class Periodic(costs.SqEuclidean):
+        def pairwise(self, x, y, xp=np):
+            d = abs(x[:, None] - y[None])
+            return (xp.minimum(d, 1 - d) ** 2).sum(-1)
+
+    class Renamed(costs.SqEuclidean):
+        pass
+
+    assert costs.SqEuclidean().boundable and Renamed().boundable
+    assert not Periodic().boundable

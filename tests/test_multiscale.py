@@ -195,3 +195,38 @@ def test_all_points_in_one_place(always):
     found = ots.solve_sample(x, x + 1.0, reg=0.1)
     assert found.converged
     assert found.value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("shift", "factor", "unbalanced"), [(15.0, 1.0, None), (0.0, 50.0, 0.1), (0.0, 1000.0, 0.1)]
+)
+def test_float32_ends_where_its_rounding_begins(shift, factor, unbalanced, always):
+    """Its noise is that of the potentials at hand, also where the clusters have arrived at the target already."""
+    rng = np.random.default_rng(0)
+    x, y, b = rng.random((300, 2)), rng.random((420, 2)) * 1.3, rng.random(420)
+    b *= factor / b.sum()
+    a = np.full(300, 1 / 300)
+    found = ots.solve_sample(x + np.array([shift, 0.0]), y, a, b, reg=0.01, unbalanced=unbalanced)
+    assert found.converged
+    assert found.n_iter <= 150
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e-21])
+def test_points_that_float32_does_not_hold(scale, always):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((300, 2)), rng.random((300, 2))
+    found = ots.solve_sample(scale * x, scale * y, reg=0.01 * scale**2)
+    assert found.converged
+    assert found.value == pytest.approx(scale**2 * ots.solve_sample(x, y, reg=0.01).value, rel=1e-5)
+    assert found.n_iter <= 100
+
+
+def test_the_pass_that_converges_in_float32_may_be_the_last(always):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((600, 2)), rng.random((600, 2))
+    reference = ots.solve_sample(x, y, reg=0.003, tol=1e-3)
+    for most in range(1, reference.n_iter + 1):
+        found = ots.solve_sample(x, y, reg=0.003, tol=1e-3, max_iter=most, on_failure="ignore")
+        assert found.n_iter <= most
+        stopped = ots.solve_sample(x, y, reg=0.003, tol=1e-3, callback=lambda p, most=most: p.iteration == most)
+        assert stopped.n_iter <= most

@@ -132,3 +132,44 @@ def test_same_bits_with_any_number_of_threads():
 def test_bad_input(measures, keywords, error, message):
     with pytest.raises(error, match=re.escape(message)):
         ots.pairwise_wasserstein(measures, **keywords)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e5, 1e6])
+def test_a_point_far_away_hides_no_distance(far):
+    """The largest cost is no measure of what the others may be off."""
+    rng = np.random.default_rng(0)
+    corner = np.array([[far, 0.0]])
+    measures = [np.concatenate([rng.random((40, 2)), corner]) for _ in range(4)]
+    found = ots.pairwise_wasserstein(measures, p=2)
+    for i in range(4):
+        for j in range(i):
+            assert found[i, j] == pytest.approx(float(ots.wasserstein(measures[i], measures[j], rtol=0)), rel=1e-9)
+
+
+def test_a_callback_may_answer_in_numpy():
+    measures = [np.full((2, 1), float(k)) for k in range(60)]
+    calls = []
+
+    def stop(progress):
+        calls.append(progress)
+        return np.bool_(True)
+
+    found = ots.pairwise_wasserstein(measures, callback=stop)
+    assert len(calls) == 1
+    assert np.isnan(found).any()
+
+
+def test_masses_summed_in_float32():
+    z = np.zeros((6, 1), dtype=np.float32)
+    weights = np.full(5, 0.20001, dtype=np.float32)
+    measures = [(z, np.full(6, 1 / 6, dtype=np.float32)), (z[:5] + 3, weights)]
+    assert ots.pairwise_wasserstein(measures)[0, 1] == pytest.approx(3.0, rel=1e-3)
+    with pytest.raises(ValueError, match="total masses differ"):
+        ots.pairwise_wasserstein(
+            [(z.astype(float), np.full(6, 1 / 6)), (z[:5].astype(float), np.full(5, 0.20001))]
+        )
+
+
+def test_a_ragged_list_is_named():
+    with pytest.raises((TypeError, ValueError), match=r"measures\[0\]"):
+        ots.pairwise_wasserstein([([[0.0, 0.0], [1.0]], [0.5, 0.5]), np.zeros((2, 2))])

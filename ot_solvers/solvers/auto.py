@@ -195,7 +195,8 @@ class _Run(NewtonRun):
         """Where to start at the target on a large cloud; the status where the solve is over."""
         problem = self.problem
         try:
-            g, eps = multiscale.clustered_start(problem, self.backend, self.control.callback)
+            # The row potentials tell `aim` how large they are: the first sweep finds its own.
+            self.f, g, eps = multiscale.clustered_start(problem, self.backend, self.control.callback)
         except multiscale.Stopped:
             return self.g, Status.STOPPED_BY_CALLBACK
         if multiscale.in_float32(problem):
@@ -210,9 +211,14 @@ class _Run(NewtonRun):
         self.aim(eps)
         enough = max(self.control.tol, self.noise(eps) / 8)
         status = accelerate(self, g, eps, self.rule(), self.monitor, lambda monitor: monitor.best <= enough)
+        if self.monitor.asked_to_stop:
+            status = Status.STOPPED_BY_CALLBACK
+        elif self.monitor.iteration >= self.monitor.max_iter:
+            status = Status.MAX_ITER
         if status in (Status.MAX_ITER, Status.STOPPED_BY_CALLBACK, Status.DIVERGED):
             return g, status
         self.refine(eps)
+        self.arrived = len(self.monitor.history)  # rates of float64 sweeps say nothing about those before
         return self.g, None
 
     def ended_by_newton(self, g, reason: str) -> Outcome:

@@ -97,6 +97,8 @@ class Monitor:
         self.started = time.perf_counter()
         self.history: list[Progress] = []
         self.iteration = 0
+        #: Whether the callback has, whatever else the pass that it saw has ended in.
+        self.asked_to_stop = False
         self.best = math.inf
         self.best_pair: tuple[np.ndarray, np.ndarray] | None = None
         self.mark = math.inf
@@ -111,6 +113,7 @@ class Monitor:
         if final and (error < self.best or self.best_pair is None):
             self.best, self.best_pair = error, (f, g)
         stop = self.control.callback is not None and is_true(self.control.callback(progress))
+        self.asked_to_stop = self.asked_to_stop or stop
         if final and 0 <= error <= self.control.tol - self.slack:
             return Status.CONVERGED
         if stop:

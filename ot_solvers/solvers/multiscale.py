@@ -6,7 +6,6 @@ clusters know the slow part, for a small share of the time.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -48,8 +47,8 @@ def suits(problem: Problem) -> bool:
     return n * m >= PAIRS and geometry.prepared[0].shape[1] <= MOST_COORDINATES
 
 
-def clustered_start(problem: Problem, backend, callback=None) -> tuple[np.ndarray, float]:
-    """Column potentials of a problem for which `suits` holds, and the eps that they belong to.
+def clustered_start(problem: Problem, backend, callback=None) -> tuple[np.ndarray, np.ndarray, float]:
+    """Potentials (f, g) of a problem for which `suits` holds, and the eps that they belong to.
 
     Parameters
     ----------
@@ -66,13 +65,17 @@ def clustered_start(problem: Problem, backend, callback=None) -> tuple[np.ndarra
     return _start(problem, backend, lambda progress: callback(progress._replace(iteration=0)))
 
 
-def _start(problem: Problem, backend, callback) -> tuple[np.ndarray, float]:
+def _start(problem: Problem, backend, callback) -> tuple[np.ndarray, np.ndarray, float]:
     coarse = _clusters(problem, backend)
-    f = _solved(coarse, backend, callback)
+    f, g = _solved(coarse, backend, callback)
     eps, cloud = coarse.eps, _cloud(problem)
-    link = PointCloud(cloud.y, _cloud(coarse).x, cloud.cost.swapped())
-    s = backend.softmin(link, coarse.log_a + f / eps, eps)
-    return problem.penalty_b.prox(s, eps), eps
+    columns = PointCloud(cloud.y, _cloud(coarse).x, cloud.cost.swapped())
+    rows = PointCloud(cloud.x, _cloud(coarse).y, cloud.cost)
+    return (
+        problem.penalty_a.prox(backend.softmin(rows, coarse.log_b + g / eps, eps), eps),
+        problem.penalty_b.prox(backend.softmin(columns, coarse.log_a + f / eps, eps), eps),
+        eps,
+    )
 
 
 def _cloud(problem: Problem) -> PointCloud:
@@ -110,16 +113,16 @@ def _centres(points, weights, cloud, backend, second: bool):
     return centres.astype(points.dtype), mass, float(costs.mean())
 
 
-def _solved(problem: Problem, backend, callback) -> np.ndarray:
-    """Row potentials of a problem between clusters."""
+def _solved(problem: Problem, backend, callback) -> tuple[np.ndarray, np.ndarray]:
+    """Potentials of a problem between clusters."""
     if max(problem.geometry.shape) <= FEW:
         smooth = not isinstance(problem.penalty_a, TV) and not isinstance(problem.penalty_b, TV)
         solver: Solver = Newton() if smooth else Sinkhorn()
         outcome = solver.solve(problem, backend, Control(LEVEL_ERROR, callback=callback))
         _go_on(outcome.status)
-        return outcome.f
-    g, eps = _start(problem, backend, callback)
-    control = Control(LEVEL_ERROR, MOST_PASSES, (np.zeros(problem.a.size), g), callback, eps)
+        return outcome.f, outcome.g
+    f, g, eps = _start(problem, backend, callback)
+    control = Control(LEVEL_ERROR, MOST_PASSES, (f, g), callback, eps)
     passes = SinkhornPasses(problem, backend, control, MOST_PASSES, "log")
     passes.precision = "float32" if in_float32(problem) else "float64"
     g, status = anneal(passes, passes.g, levels_of(problem, control, 0.5)[:-1], 3, passes.monitor)
@@ -127,8 +130,7 @@ def _solved(problem: Problem, backend, callback) -> np.ndarray:
         passes.aim(problem.eps)
         status = accelerate(passes, g, problem.eps, Sinkhorn().rule(problem), passes.monitor)
     _go_on(status)
-    f, _ = passes.best()
-    return f
+    return passes.best()
 
 
 def _go_on(status: Status | None) -> None:
@@ -141,4 +143,6 @@ def in_float32(problem: Problem) -> bool:
     x, y = _cloud(problem).prepared
     size = max(float(np.abs(x).max()), float(np.abs(y).max()))
     extent = float(np.maximum(x.max(0), y.max(0)).max() - np.minimum(x.min(0), y.min(0)).min())
-    return size <= 20 * extent and problem.eps >= 3e-5 * problem.geometry.spread() and math.isfinite(size)
+    spread = problem.geometry.spread()
+    in_range = 1e-15 < size < 1e15 and 1e-30 < problem.eps <= 1e30 and spread < 1e30
+    return in_range and size <= 20 * extent and problem.eps >= 3e-5 * spread

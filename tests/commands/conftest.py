@@ -23,6 +23,12 @@ class Outcome:
         return json.loads(self.out)
 
 
+@pytest.fixture(autouse=True)
+def a_terminal_that_can_move_its_cursor(monkeypatch):
+    """Whatever the tests run in: on a dumb one no progress is drawn."""
+    monkeypatch.setenv("TERM", "xterm")
+
+
 @pytest.fixture
 def run(capsys):
     """Run the command in this process and return its exit code and what it wrote."""

@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 
-from .network_simplex import TOLERANCE, pivot
+from .network_simplex import TOLERANCE, pivot, unmet_mass
 from .policy import kernel
 from .rows import CloudRows, cost_buffer, cost_tile, open_row, pair_cost, tile_size
 from .spanning_tree import ARC, ARTIFICIAL, COLUMNS, hang, price_tree, span
 from .units import UNITS, fill_masses
 
+#: What mass without a way costs at first, in typical smallest costs, and how much dearer it gets at a time.
+FIRST_PRICE, DEARER = 30.0, 8.0
 #: Columns are filled up to a multiple of this: loops over them have no rest.
 LANES = 8
 #: Share of the rows in which the entering pair is looked for.
@@ -77,7 +79,10 @@ def promise(c, v, s, floor):
 
 @kernel
 def entering_pair(cost, potential, at, count, floor):
-    """(row, column, row to go on at): the most promising pair of the first `count` rows with one; -1 if none."""
+    """(row, column, row to go on at): the most promising pair of the first `count` rows with one; -1 if none.
+
+    Reduced costs count that are below `floor`, and below zero by more than the rounding of what they are made of.
+    """
     n, width = cost.shape
     v = potential[n : n + width]
     row = at
@@ -91,8 +96,9 @@ def entering_pair(cost, potential, at, count, floor):
             c = cost[row]
             if promise(c, v, s, best) < 0.0:
                 for j in range(width):
-                    if c[j] + v[j] - s < best:
-                        best = c[j] + v[j] - s
+                    r = c[j] + v[j] - s
+                    if r < best and r < -TOLERANCE * max(abs(c[j]), max(abs(s), abs(v[j]))):
+                        best = r
                         found = row
                         partner = j
             row = row + 1 if row + 1 < n else 0
@@ -139,10 +145,18 @@ def exact_cost(cost, m, a, b):
     flow = np.zeros(n + m + 1, np.int64)
     potential = np.zeros(n + width + 1)  # of columns that are not there too, and of the root where the tree ends
     hang(tree, flow, source, sink, span(source, sink, order, n + m), mass, n)
-    # All pairs are allowed: at this price no mass is left without a way.
-    penalty = 4.0 * size
+    # What the root takes is priced near the costs that matter: one huge cost must not take their digits. All pairs
+    # are allowed: at four times the largest one no mass is left without a way.
+    dearest = 4.0 * size
+    typical = 0.0
+    for i in range(n):
+        typical += abs(level[i])
+    for j in range(m):
+        typical += cheapest[j]
+    penalty = min(dearest, FIRST_PRICE * typical / (n + m))
     costs = cost.reshape(n * width)
     price_tree(tree, costs, level, penalty, potential)
+    # Of the largest cost first, which passes over rounding without a second look; then of each pair.
     floor = -TOLERANCE * size
     fresh = True
     since = 0
@@ -151,8 +165,15 @@ def exact_cost(cost, m, a, b):
     while True:
         i, j, at = entering_pair(cost, potential, at, count, floor)
         if i < 0:
-            if fresh:
+            if fresh and unmet_mass(tree, flow) > 0 and penalty < dearest:
+                penalty = min(dearest, max(DEARER * penalty, 1e-6 * size))
+                price_tree(tree, costs, level, penalty, potential)
+                continue
+            if fresh and floor == 0.0:
                 break
+            if fresh:
+                floor = 0.0
+                continue
             price_tree(tree, costs, level, penalty, potential)
             fresh = True
             continue

@@ -19,6 +19,8 @@ __all__ = ["Assignment", "is_assignment"]
 
 #: Changes of potentials, relative to the costs, that are rounding.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
+#: Pairs on a shortest path beyond which the simplex is faster.
+MOST_STEPS = 100
 #: Gap, relative to the costs, beyond which rounding has spoilt the potentials.
 GAP = 1e-11
 
@@ -79,7 +81,7 @@ class Assignment(Solver):
 
 
 def potentials(C: np.ndarray, rows: np.ndarray, columns: np.ndarray, backend) -> np.ndarray | None:
-    """(m,) column potentials for which an optimal assignment is tight; None where rounding does not allow it.
+    """(m,) column potentials for which an optimal assignment is tight; None if rounding or long paths hide them.
 
     Lengths of shortest paths, by Bellman and Ford: from the column of a row to another one at the difference of
     their costs. The assignment is optimal, so that no cycle is negative.
@@ -92,12 +94,14 @@ def potentials(C: np.ndarray, rows: np.ndarray, columns: np.ndarray, backend) ->
     rounding = ROUNDING * float(np.abs(finite).max())
     # Where reduced costs of rows are smallest: few steps from there.
     g = (C - C.min(axis=1)[:, None]).min(axis=0)
-    for _ in range(columns.size + 1):
+    for _ in range(MOST_STEPS):
         shorter = backend.hardmin(lengths, -g)
         done = (shorter >= g - rounding).all()
         g = np.minimum(shorter, g)
         if done:
             break
+    else:
+        return None
     f = (C - g[None, :]).min(axis=1)
     gap = float(own.sum() - f.sum() - g.sum())
     return g if abs(gap) <= GAP * (float(np.abs(own).sum()) + rounding / ROUNDING) else None
