@@ -17,8 +17,8 @@ from .wasserstein import ground_cost, order_of, share_of, wasserstein
 
 __all__ = ["PairwiseProgress", "pairwise_wasserstein"]
 
-#: Small problems between two looks at the callback.
-PORTION = 256
+#: Small problems, and pairs of their points, between two looks at the callback.
+PORTION, PORTION_PAIRS = 512, 1 << 20
 
 
 class PairwiseProgress(NamedTuple):
@@ -86,14 +86,14 @@ def pairwise_wasserstein(
     distances = _known(partial, None if pairs is None else len(wanted), len(collection.points), wanted)
     todo = np.flatnonzero(np.isnan(distances))
     sizes = np.array([len(x) for x in collection.points])
-    small = sizes[wanted[:, 0]] * sizes[wanted[:, 1]] <= ALL_PAIRS
     progress = _Progress(callback, len(wanted), len(wanted) - todo.size)
-    for part in _portions(todo[small[todo]], PORTION):
+    work = sizes[wanted[:, 0]] * sizes[wanted[:, 1]]
+    for part in _portions(todo[work[todo] <= ALL_PAIRS], work):
         distances[part] = collection.exact(wanted[part], order, backend) ** (1.0 / order)
         if progress.stops(part.size):
             break
     else:
-        for k in todo[~small[todo]]:
+        for k in todo[work[todo] > ALL_PAIRS]:
             (x, a), (y, b) = (collection.measure(i) for i in wanted[k])
             distances[k] = float(
                 wasserstein(x, y, a, b, p=order, rtol=share, backend=backend, on_failure=on_failure)
@@ -267,6 +267,12 @@ def _known(partial: Any, length: int | None, size: int, wanted: np.ndarray) -> n
     return (known[wanted[:, 0], wanted[:, 1]] if length is None else known).copy()
 
 
-def _portions(numbers: np.ndarray, size: int):
-    for start in range(0, numbers.size, size):
-        yield numbers[start : start + size]
+def _portions(numbers: np.ndarray, work: np.ndarray):
+    """Consecutive parts of `numbers`, of so many or of so much work."""
+    done = np.cumsum(work[numbers])
+    start = 0
+    while start < numbers.size:
+        before = done[start - 1] if start else 0
+        stop = max(start + 1, min(start + PORTION, int(np.searchsorted(done, before + PORTION_PAIRS, "right"))))
+        yield numbers[start:stop]
+        start = stop

@@ -322,3 +322,45 @@ def test_no_pair_is_priced_twice():
     from ot_solvers.backends.numba import network_simplex
 
     assert crossover.TOLERANCE >= 4 * network_simplex.TOLERANCE
+
+
+@pytest.mark.parametrize("method", [*METHODS, "assignment", "auto"])
+@pytest.mark.parametrize("share", [0.03, 0.7, 0.97])
+@pytest.mark.parametrize("huge", [1e4, 1e9, 1e12, 1e15, 1e100])
+def test_pairs_forbidden_by_huge_costs(huge, share, method):
+    """The plan avoids them: they may not take a digit from what it costs."""
+    rng = np.random.default_rng(int(share * 100))
+    n = 60
+    C = rng.random((n, n))
+    avoided = rng.random((n, n)) < share
+    np.fill_diagonal(avoided, False)
+    solution = ots.solve(np.where(avoided, huge, C), method=method)
+    rows, columns = linear_sum_assignment(np.where(avoided, 1e4, C))
+    value = C[rows, columns].mean()
+    assert float(solution) == pytest.approx(value, rel=1e-13)
+    assert abs(solution.gap) <= 1e-9 * value
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("huge", [1e9, 1e15])
+def test_huge_costs_beside_general_masses(huge, method):
+    rng = np.random.default_rng(5)
+    C = rng.random((30, 45))
+    a, b = gamma(rng, 30, 3), gamma(rng, 45, 5)
+    value = float(ots.solve(C, a, b))
+    plan = ots.solve(C, a, b).sparse_plan()
+    C[(rng.random(C.shape) < 0.8) & (plan.toarray() == 0)] = huge
+    solution = ots.solve(C, a, b, method=method)
+    assert float(solution) == pytest.approx(value, rel=1e-12)
+    assert abs(solution.gap) <= 1e-9 * value
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_huge_costs_that_cannot_be_avoided(method):
+    rng = np.random.default_rng(6)
+    C = rng.random((30, 30))
+    C[4] = 1e9
+    solution = ots.solve(C, method=method)
+    value = C[linear_sum_assignment(C)].mean()
+    assert float(solution) == pytest.approx(value, rel=1e-14)
+    assert abs(solution.gap) <= 1e-13 * value

@@ -14,6 +14,13 @@ from .units import UNITS, fill_masses
 
 #: What mass without a way costs at first, in typical smallest costs, and how much dearer it gets at a time.
 FIRST_PRICE, DEARER = 30.0, 8.0
+#: Potentials this many times the largest cost of the plan lose digits to it; costs are then cut off at this
+#: multiple of it, and of that again, until they no longer are so large.
+FAR = 1e4
+CUT = 100.0
+MOST_CUT = 1e6
+#: Most pivots per point for what is next to nothing beside the largest cost.
+LAST = 50
 #: Columns are filled up to a multiple of this: loops over them have no rest.
 LANES = 8
 #: Share of the rows in which the entering pair is looked for.
@@ -109,22 +116,14 @@ def entering_pair(cost, potential, at, count, floor):
 
 
 @kernel
-def exact_cost(cost, m, a, b):
-    """Least cost of transport between masses a and b of equal sums; `cost` is (n, width), see `cost_matrix`."""
+def cheapest_pairs(cost, m, level, order):
+    """Every point at its cheapest pair: first potentials, and these pairs in order; returns the largest |cost|."""
     n, width = cost.shape
-    source = np.empty(n * width, np.int32)
-    sink = np.empty(n * width, np.int32)
-    level = np.empty(n + m)
-    # Every point at its cheapest pair: arcs of a first basis, and first potentials.
-    order = np.empty(n + m, np.int64)
-    cheapest = np.full(width, math.inf)
-    row_of = np.zeros(width, np.int64)
+    cheapest = np.full(m, math.inf)
+    row_of = np.zeros(m, np.int64)
     size = 0.0
     for i in range(n):
         best = 0
-        for j in range(width):
-            source[i * width + j] = i
-            sink[i * width + j] = n + j
         for j in range(m):
             size = max(size, abs(cost[i, j]))
             if cost[i, j] < cost[i, best]:
@@ -138,28 +137,23 @@ def exact_cost(cost, m, a, b):
     for j in range(m):
         level[n + j] = -cheapest[j]
         order[j] = row_of[j] * width + j
-    mass = np.empty(n + m, np.int64)
-    total = a.sum()
-    fill_masses(a, total, b, b.sum(), mass)
-    tree = np.empty((n + m + 1, COLUMNS), np.int32)
-    flow = np.zeros(n + m + 1, np.int64)
-    potential = np.zeros(n + width + 1)  # of columns that are not there too, and of the root where the tree ends
-    hang(tree, flow, source, sink, span(source, sink, order, n + m), mass, n)
-    # What the root takes is priced near the costs that matter: one huge cost must not take their digits. All pairs
-    # are allowed: at four times the largest one no mass is left without a way.
-    dearest = 4.0 * size
-    typical = 0.0
-    for i in range(n):
-        typical += abs(level[i])
-    for j in range(m):
-        typical += cheapest[j]
-    penalty = min(dearest, FIRST_PRICE * typical / (n + m))
+    return size
+
+
+@kernel
+def pivot_to_the_end(tree, flow, potential, level, cost, penalty, size):
+    """Pivot until no pair promises anything and no mass is left over; `size` is the largest cost."""
+    n, width = cost.shape
     costs = cost.reshape(n * width)
+    # All pairs are allowed: at four times the largest cost no mass is left without a way.
+    dearest = 4.0 * size
+    penalty = min(dearest, penalty)
     price_tree(tree, costs, level, penalty, potential)
     # Of the largest cost first, which passes over rounding without a second look; then of each pair.
     floor = -TOLERANCE * size
     fresh = True
     since = 0
+    last = 0
     at = 0
     count = max(1, n // ROWS_SHARE)
     while True:
@@ -178,16 +172,79 @@ def exact_cost(cost, m, a, b):
             fresh = True
             continue
         pivot(tree, flow, potential, n, costs, i, n + j, i * width + j)
+        if floor == 0.0:  # a few are left; if they go on and on, they follow rounding
+            last += 1
+            if last > LAST * level.size:
+                break
         fresh = False
         since += 1
-        if since > n + m:
+        if since > level.size:
             price_tree(tree, costs, level, penalty, potential)
             since = 0
+
+
+@kernel
+def cost_of_flow(tree, flow, cost):
+    """(cost in units of mass, largest |cost| that is used) of a basis."""
+    n, width = cost.shape
     value = 0.0
-    for v in range(n + m):
-        if tree[v, ARC] != ARTIFICIAL:
-            value += float(flow[v]) * costs[tree[v, ARC]]
-    return value * (total / UNITS)
+    used = 0.0
+    for v in range(tree.shape[0] - 1):
+        e = tree[v, ARC]
+        if e != ARTIFICIAL and flow[v] > 0:
+            c = cost[e // width, e % width]
+            value += float(flow[v]) * c
+            used = max(used, abs(c))
+    return value, used
+
+
+@kernel
+def all_pairs(n, width):
+    """Sources and sinks of the pairs, in the order in which their costs are stored."""
+    source = np.empty(n * width, np.int32)
+    sink = np.empty(n * width, np.int32)
+    for i in range(n):
+        for j in range(width):
+            source[i * width + j] = i
+            sink[i * width + j] = n + j
+    return source, sink
+
+
+@kernel
+def exact_cost(cost, m, a, b):
+    """Least cost of transport between masses a and b of equal sums; `cost` is (n, width), see `cost_matrix`."""
+    n, width = cost.shape
+    source, sink = all_pairs(n, width)
+    mass = np.empty(n + m, np.int64)
+    total = a.sum()
+    fill_masses(a, total, b, b.sum(), mass)
+    level = np.empty(n + m)
+    order = np.empty(n + m, np.int64)
+    tree = np.empty((n + m + 1, COLUMNS), np.int32)
+    flow = np.zeros(n + m + 1, np.int64)
+    potential = np.zeros(n + width + 1)  # of columns that are not there too, and of the root where the tree ends
+    best = math.inf
+    cut = CUT
+    costs = cost
+    while True:
+        size = cheapest_pairs(costs, m, level, order)
+        hang(tree, flow, source, sink, span(source, sink, order, n + m), mass, n)
+        # What the root takes is priced near the costs that matter: one huge cost must not take their digits.
+        penalty = FIRST_PRICE * np.abs(level).sum() / (n + m)
+        pivot_to_the_end(tree, flow, potential, level, costs, penalty, size)
+        value, used = cost_of_flow(tree, flow, cost)
+        best = min(best, value)
+        # The tree may run along huge costs, with no mass, and potentials then have no digits left: once more with
+        # all costs cut off, far above the largest that is used. As long as the plan uses none of those, it costs
+        # what it costs there, and there is no cheaper one for larger costs.
+        if cut > MOST_CUT or not np.abs(potential[: n + m]).max() > FAR * used:
+            break
+        costs = np.empty((n, width))
+        for i in range(n):
+            for j in range(width):
+                costs[i, j] = min(cost[i, j], cut * used) if j < m else math.inf
+        cut *= CUT
+    return best * (total / UNITS)
 
 
 @kernel

@@ -19,12 +19,16 @@ _MOST = np.iinfo(np.int64).max
 
 
 @kernel
-def entering_arc(source, sink, cost, potential, at, block):
-    """(arc, where to go on looking): the most promising arc of the first block that has one; -1 if none has."""
+def entering_arc(source, sink, cost, potential, at, block, floor):
+    """(arc, where to go on looking): the most promising arc of the first block that has one; -1 if none has.
+
+    Reduced costs count that are below `floor` <= 0, and below zero by more than the rounding of what they are
+    made of.
+    """
     arcs = source.size
     left = arcs
     found = -1
-    best = 0.0
+    best = floor
     while left > 0:
         stop = min(at + min(block, left), arcs)
         for e in range(at, stop):
@@ -130,7 +134,7 @@ def pivot(tree, flow, potential, n, cost, s, t, entering):
 
 
 @kernel
-def run_simplex(tree, flow, potential, n, source, sink, cost, level, penalty, state, block, most):
+def run_simplex(tree, flow, potential, n, source, sink, cost, level, penalty, state, block, floor, most):
     """Pivot until no arc promises anything, or `most` times; whether no arc does.
 
     `state` is (where to look next, pivots so far, pivots at the last fresh pricing).
@@ -140,7 +144,7 @@ def run_simplex(tree, flow, potential, n, source, sink, cost, level, penalty, st
         if state[1] - state[2] > tree.shape[0]:
             price_tree(tree, cost, level, penalty, potential)
             state[2] = state[1]
-        e, at = entering_arc(source, sink, cost, potential, state[0], block)
+        e, at = entering_arc(source, sink, cost, potential, state[0], block, floor)
         state[0] = at
         if e < 0:
             if state[2] == state[1]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .network_simplex import run_simplex, unmet_mass
+from .network_simplex import TOLERANCE, run_simplex, unmet_mass
 from .spanning_tree import ARC, ARTIFICIAL, COLUMNS, hang, price_tree, span
 from .units import UNITS, integer_masses
 
@@ -19,6 +19,10 @@ BLOCK = 2.0
 #: What mass without a way costs at first, in typical reduced costs. More makes no difference; with less, plans
 #: are optimal several times with mass left over, and each time all pairs are priced.
 FIRST_PRICE = 30.0
+#: Potentials this many times their range away from zero lose digits to it.
+FAR = 16.0
+#: Pivots that move no mass, per vertex, after which it is rounding that they follow.
+IDLE = 50
 #: How much dearer mass without a way gets at a time.
 DEARER = 8.0
 
@@ -46,6 +50,10 @@ class TransportSimplex:
         self.potential = np.zeros(n + m + 1)
         forest = span(self.source, self.sink, np.asarray(order, dtype=np.int64), n + m)
         hang(self.tree, self.flow, self.source, self.sink, forest, integer_masses(a, b), n)
+        #: Rounding of potentials near zero that lie at the end of a path of others.
+        self.noise = 0.0
+        #: Pivots since one has moved mass.
+        self.idle = 0
         # Where to look for an entering arc, pivots, pivots at the last fresh pricing.
         self.state = np.zeros(3, dtype=np.int64)
         self._price()
@@ -63,11 +71,41 @@ class TransportSimplex:
         self._price()
 
     def pivot(self, most: int) -> bool:
+        before = self.flow.copy()
+        done = self._run(most)
+        if done and self._come_down():
+            done = self._run(most)
+        if not done:
+            self._count_idle(most, np.array_equal(before, self.flow))
+        return done
+
+    def _count_idle(self, pivots: int, idle: bool) -> None:
+        """Notice pivots that follow only rounding: strongly feasible trees do not cycle for other reasons."""
+        self.idle = self.idle + pivots if idle else 0
+        if self.idle > IDLE * self.level.size:
+            self.idle = 0
+            self.noise = max(2.0 * self.noise, TOLERANCE * float(np.ptp(self.potential[:-1])))
+
+    def _run(self, most: int) -> bool:
         block = max(10, int(BLOCK * math.sqrt(self.source.size)))
         return run_simplex(
             self.tree, self.flow, self.potential, self.n, self.source, self.sink, self.cost, self.level,
-            self.penalty, self.state, block, most,
+            self.penalty, self.state, block, -self.noise, most,
         )  # fmt: skip
+
+    def _come_down(self) -> bool:
+        """Shift all potentials to zero, where the price of mass without a way has carried them far from there.
+
+        They lie below one vertex of the tree, all of the same height: next to that, reduced costs have no digits.
+        """
+        highest, lowest = float(self.potential[:-1].max()), float(self.potential[:-1].min())
+        middle = 0.5 * (highest + lowest)
+        if abs(middle) <= FAR * (highest - lowest) or unmet_mass(self.tree, self.flow):
+            return False
+        self.level = self.level - middle
+        self.noise = TOLERANCE * (highest - lowest)
+        self._price()
+        return True
 
     def insist(self) -> bool:
         # No way around on known arcs costs more. Steps start from a typical cost, not from the largest: one huge

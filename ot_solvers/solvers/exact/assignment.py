@@ -90,10 +90,11 @@ def potentials(C: np.ndarray, rows: np.ndarray, columns: np.ndarray, backend) ->
     row_of[columns] = rows
     own = C[row_of, np.arange(columns.size)]
     lengths = DenseGeometry(np.ascontiguousarray((C[row_of] - own[:, None]).T))
-    finite = C[np.isfinite(C)]
-    rounding = ROUNDING * float(np.abs(finite).max())
     # Where reduced costs of rows are smallest: few steps from there.
     g = (C - C.min(axis=1)[:, None]).min(axis=0)
+    # Of the costs that matter: huge ones elsewhere are on no shortest path.
+    largest = float(np.abs(own).max() + np.abs(g).max())
+    rounding = ROUNDING * largest
     for _ in range(MOST_STEPS):
         shorter = backend.hardmin(lengths, -g)
         done = (shorter >= g - rounding).all()
@@ -104,4 +105,4 @@ def potentials(C: np.ndarray, rows: np.ndarray, columns: np.ndarray, backend) ->
         return None
     f = (C - g[None, :]).min(axis=1)
     gap = float(own.sum() - f.sum() - g.sum())
-    return g if abs(gap) <= GAP * (float(np.abs(own).sum()) + rounding / ROUNDING) else None
+    return g if abs(gap) <= GAP * (float(np.abs(own).sum()) + largest) else None

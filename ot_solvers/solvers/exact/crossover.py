@@ -11,7 +11,7 @@ import numpy as np
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
-from .potentials import Marginals, refined, rough, usual_spread
+from .potentials import Marginals, refined, rough
 from .run import ExactRun, Stop
 
 __all__ = ["Crossover"]
@@ -19,8 +19,6 @@ __all__ = ["Crossover"]
 #: Reduced costs this much below zero count, relative to the numbers they are made of. More than the simplex
 #: leaves, so that no pair comes twice.
 TOLERANCE = 2.0**-44
-#: Gap, relative to the costs, that is rounding.
-GAP = 1e-11
 #: Violated pairs of a row that enter at a time.
 ENTERING = 4
 
@@ -73,7 +71,6 @@ class _Run(ExactRun):
     def ended(self) -> Status:
         eps = self.start()
         self.first_basis(eps)
-        afresh = False
         while True:
             unmet = self.pivot()
             self.look()
@@ -87,23 +84,14 @@ class _Run(ExactRun):
             elif not unmet:
                 if self.certified():
                     return Status.CONVERGED
-                if afresh:
+                if not self.begin_afresh():
                     return Status.PRECISION_LIMIT
-                # Potentials so large that they had no digits left for the costs: start from the costs.
-                afresh = True
-                self.begin_at_cheapest(*self.arcs_so_far)
 
     def look(self) -> None:
         if self.rtol and self.lower > -math.inf:
             upper = self.upper()
             if math.isfinite(upper) and upper - self.lower <= self.rtol * abs(upper):
                 raise Stop(Status.CONVERGED)
-
-    def certified(self) -> bool:
-        """Whether cost and dual value agree up to rounding, by the minima that the last pricing found."""
-        upper = self.upper()
-        scale = abs(upper) + usual_spread(self.problem.geometry, self.problem.a, self.problem.b, self.backend)
-        return abs(upper - self.lower) <= max(GAP * scale, 1e-299)
 
     def start(self) -> float:
         """Potentials near the right ones, and the eps that they belong to."""

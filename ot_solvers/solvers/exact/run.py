@@ -13,11 +13,18 @@ from ...status import Progress, Status
 from ..base import Control, Outcome, is_true
 from .dummies import Dummies, cut
 from .line import staircase
+from .potentials import usual_spread
 
 __all__ = ["ExactRun", "Stop"]
 
 #: Share of the mass without a way that is rounding.
 ROUNDING = 1e-12
+#: Gap, relative to the costs of the plan, that is rounding.
+GAP = 1e-11
+#: Where a plan costs next to nothing: rounding is that of costs this many times the largest that it uses.
+AROUND = 10.0
+#: Where costs are cut for another start, as multiples of the largest that the plan uses.
+CUTS = (30.0, 1e4, 1e7)
 
 
 def cheapest_first(reduced: np.ndarray, points: int) -> np.ndarray:
@@ -69,6 +76,7 @@ class ExactRun:
         self.started = time.perf_counter()
         #: `Backend.transport_simplex`, once there are arcs.
         self.simplex: Any = None
+        self.cuts = list(CUTS)
         self.diagnostics: dict[str, float] = {}
 
     # --- progress -----------------------------------------------------------------------------------------------
@@ -122,6 +130,24 @@ class ExactRun:
         g = np.where(np.isfinite(g), g, 0.0)
         self.begin(rows, columns, costs, f, g)
 
+    def begin_afresh(self) -> bool:
+        """Another basis, where the potentials of the last one had no digits left; False where that was all.
+
+        From the costs of the known arcs, cut at a multiple of the largest that the plan uses: potentials then stay
+        near the costs that matter, though the plan runs along huge ones with no mass. A plan that uses no cut arc
+        costs what it costs there, and potentials for smaller costs are potentials.
+        """
+        rows, columns, costs = self.arcs_so_far
+        if not self.cuts:
+            return False
+        multiple = self.cuts.pop(0)
+        cut_at = multiple * float(np.abs(self._support()[1]).max(initial=0.0))
+        if not (costs > cut_at).any():
+            self.cuts.clear()
+        self.begin_at_cheapest(rows, columns, np.minimum(costs, cut_at))
+        self.arcs_so_far = rows, columns, costs
+        return True
+
     def add(self, rows, columns, costs) -> None:
         """More arcs."""
         known = self.arcs_so_far
@@ -149,9 +175,28 @@ class ExactRun:
         """Cost of the plan of the basis; infinite while mass has no way."""
         if self.simplex.unmet() > ROUNDING:
             return math.inf
-        rows, columns, masses = self.dummies.without(*self.simplex.plan())
-        costs = self.backend.pair_costs(self.problem.geometry, self.rows[rows], self.columns[columns])
+        masses, costs = self._support()
         return float(masses @ costs)
+
+    def _support(self) -> tuple[np.ndarray, np.ndarray]:
+        """Masses and costs of the pairs that the plan of the basis uses."""
+        rows, columns, masses = self.dummies.without(*self.simplex.plan())
+        return masses, self.backend.pair_costs(self.problem.geometry, self.rows[rows], self.columns[columns])
+
+    def certified(self) -> bool:
+        """Whether the cost of the plan and the best lower bound agree up to rounding."""
+        if self.simplex.unmet() > ROUNDING:
+            return False
+        masses, costs = self._support()
+        gap = abs(float(masses @ costs) - self.lower)
+        sizes = np.abs(costs)
+        scale = float(masses @ sizes)
+        if gap <= max(GAP * scale, 1e-299):
+            return True
+        # Not the largest costs anywhere: huge ones that the plan avoids have nothing to do with its digits.
+        problem = self.problem
+        around = usual_spread(problem.geometry, problem.a, problem.b, self.backend)
+        return gap <= GAP * (scale + min(around, AROUND * float(sizes.max(initial=0.0))))
 
     def bounded_below(self, cheapest: np.ndarray) -> None:
         """Note the dual value of `g` with these smallest ``C_ij - g_j`` of the rows with weight, rounded down."""

@@ -43,10 +43,15 @@ class Simplex(Solver):
         else:
             f, g = run.control.init[0][run.rows], run.control.init[1][run.columns]
             run.begin(rows, columns, costs, f, g)
-        while run.pivot():
-            if not run.simplex.insist():
-                return Status.INFEASIBLE
-        return Status.CONVERGED
+        while True:
+            while run.pivot():
+                if not run.simplex.insist():
+                    return Status.INFEASIBLE
+            run.bounded_below(run.backend.hardmin(run.problem.geometry, run.masked_g)[run.rows])
+            if run.certified():
+                return Status.CONVERGED
+            if not run.begin_afresh():
+                return Status.PRECISION_LIMIT
 
 
 def all_arcs(run: ExactRun):
