@@ -18,9 +18,19 @@ from .errors import (
 )
 from .pairwise import PairwiseProgress, pairwise_wasserstein
 from .path import solve_path
-from .problem import Entropic
+from .regularisers import Entropic, Quadratic, SparsityConstrained
 from .result import Solution
-from .solvers import SNS, Assignment, Crossover, Newton, Simplex, Sinkhorn, Sorting
+from .solvers import (
+    SNS,
+    Assignment,
+    Crossover,
+    Newton,
+    SemiDualAscent,
+    SemismoothNewton,
+    Simplex,
+    Sinkhorn,
+    Sorting,
+)
 from .statistics import DependencyResult, dependency
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
@@ -41,10 +51,14 @@ __all__ = [
     "PairwiseProgress",
     "PerformanceWarning",
     "Progress",
+    "Quadratic",
+    "SemiDualAscent",
+    "SemismoothNewton",
     "Simplex",
     "Sinkhorn",
     "Solution",
     "Sorting",
+    "SparsityConstrained",
     "Status",
     "UnsupportedError",
     "WassersteinDistance",

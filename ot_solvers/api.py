@@ -23,12 +23,12 @@ from .penalties import Balanced, Capacity, make_penalty
 from .problem import (
     PartialMasses,
     Problem,
+    QuadraticTerm,
     UnequalMasses,
-    absolute_eps,
     normalise_masses,
     partial_masses,
-    regulariser,
 )
+from .regularisers import Entropic, SparsityConstrained, absolute, regulariser
 from .result import Solution, internal_potentials
 from .rounding import feasible_marginals
 from .solvers import auto
@@ -38,10 +38,11 @@ from .status import Progress, Status
 __all__ = ["solve", "solve_grid", "solve_sample"]
 
 _COMMON = """
-    reg : None, float or Entropic
-        Entropic regularisation, cost units; never chosen silently. ``None`` and 0 ask for exact transport.
+    reg : None, float, Entropic, Quadratic or SparsityConstrained
+        Regularisation, cost units; a float is entropic; never chosen silently. ``None`` and 0 ask for exact
+        transport.
     reg_relative_to : {None, "mean", "max"}
-        Multiply a float `reg` by that statistic of the cost (unweighted, over finite pairs).
+        Multiply `reg` by that statistic of the cost (unweighted, over finite pairs).
     unbalanced : None, float or (float, float)
         Price ``rho`` of missing the marginals, cost units; ``inf`` keeps that side hard.
     unbalanced_type : {"kl", "tv"}
@@ -406,6 +407,10 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
         raise UnsupportedError(
             f"unbalanced={options.unbalanced!r} needs a positive reg: exact transport is balanced, or has mass="
         )
+    quadratic = reg is not None and not isinstance(reg, Entropic)
+    if quadratic and (options.mass is not None or (pair is not None and pair != (math.inf, math.inf))):
+        soft = f"mass={options.mass!r}" if options.mass is not None else f"unbalanced={options.unbalanced!r}"
+        raise UnsupportedError(f"{soft} needs entropic regularisation: transport with {reg!r} is balanced")
     if options.mass is not None and pair is not None:
         raise UnsupportedError(
             f"mass={options.mass!r} and unbalanced={options.unbalanced!r}: give either the mass to be moved or "
@@ -424,7 +429,7 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
             1e-6 if _coarse(a, b, library) else 1e-9,
         )
         if not (masses.full_a and masses.full_b):
-            return _partial_problem(geometry, masses, absolute_eps(reg, geometry, engine))
+            return _partial_problem(geometry, masses, absolute(reg, geometry, engine))
     rho = pair or (math.inf, math.inf)
     balanced = rho == (math.inf, math.inf)
     try:
@@ -435,10 +440,18 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
         given = [name for name, w in (("a", a), ("b", b)) if w is None]
         hint = f" ({given[0]} was not given: uniform, with sum 1)" if given else ""
         raise ValueError(f"{error}{hint}") from None
-    penalties = tuple(make_penalty(r, options.unbalanced_type) for r in rho)
+    penalties = make_penalty(rho[0], options.unbalanced_type), make_penalty(rho[1], options.unbalanced_type)
     _check_reach(geometry, weights_a, weights_b, penalties)
-    eps = absolute_eps(reg, geometry, engine)
-    return Problem(geometry, weights_a, weights_b, mass, eps, penalties[0], penalties[1], balanced=balanced)
+    strength = absolute(reg, geometry, engine)
+    if quadratic:
+        # Masses taken out: gamma / 2 |P|^2 = mass * (gamma mass) / 2 |p|^2.
+        most_a = most_b = None
+        if isinstance(reg, SparsityConstrained):
+            most_a = reg.limits(n, m) if reg.side == "rows" else None
+            most_b = reg.limits(m, n) if reg.side == "columns" else None
+        term = QuadraticTerm(strength * mass, most_a, most_b)
+        return Problem(geometry, weights_a, weights_b, mass, 0.0, penalties[0], penalties[1], quadratic=term)
+    return Problem(geometry, weights_a, weights_b, mass, strength, *penalties, balanced=balanced)
 
 
 def _partial_problem(geometry, masses: PartialMasses, eps: float) -> Problem:
@@ -486,7 +499,7 @@ def _solve_by_rows(solver: Solver, problem: Problem, engine, control: Control) -
 
 def _why_infeasible(problem: Problem, outcome: Outcome) -> str:
     """Why no plan exists, where forbidden pairs may be what kept a solve from converging; else nothing."""
-    if outcome.status is Status.INFEASIBLE:
+    if outcome.status is Status.INFEASIBLE and not outcome.diagnostics.get("fewest_entries"):
         reason = feasible_marginals(problem)[1] if problem.geometry.forbids else ""
         return reason or "the forbidden pairs leave no plan with these marginals: allow more of them"
     if problem.eps == 0 or outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK):
@@ -504,6 +517,18 @@ def _coarse(a, b, library) -> bool:
     return any(dtype == np.float32 for dtype in dtypes) or (not dtypes and library.dtype == np.float32)
 
 
+def advice(solution: Solution) -> str:
+    """What to try after a solve that failed."""
+    fewest = solution.diagnostics.get("fewest_entries")
+    if solution.status is not Status.INFEASIBLE or not fewest:
+        return solution.status.value
+    return (
+        "no plan with these marginals was found that has so few entries; every plan has at least "
+        f"{fewest:.0f} on some point of that side. The plan returned keeps to the limits and misses the marginals "
+        "of the other side: use a larger k, or Quadratic(gamma), which has no limits"
+    )
+
+
 def report(solutions: list[tuple[str, Solution]], tol: float, on_failure: str) -> None:
     """Warn or raise once for solves that ended early without being asked to; names tell them apart."""
     fine = (Status.CONVERGED, Status.STOPPED_BY_CALLBACK)
@@ -512,7 +537,7 @@ def report(solutions: list[tuple[str, Solution]], tol: float, on_failure: str) -
         return
     message = "; ".join(
         f"{name and name + ': '}{solution.status.name} after {solution.n_iter} passes with marginal error "
-        f"{solution.marginal_error:.3g} (tol = {tol:.3g}): {solution.status.value}"
+        f"{solution.marginal_error:.3g} (tol = {tol:.3g}): {advice(solution)}"
         for name, solution in failed
     )
     if on_failure == "raise":

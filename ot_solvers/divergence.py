@@ -14,7 +14,7 @@ from .certificates import dual_value
 from .geometry import PointCloud
 from .namespaces import Library
 from .plans.gibbs import GibbsPlan
-from .problem import Entropic, absolute_eps, entropic
+from .regularisers import Entropic, absolute, entropic
 from .result import Solution
 from .sampling import Sampled
 from .solvers.base import is_true
@@ -115,7 +115,7 @@ def sinkhorn_divergence(
     if init is not None and not isinstance(init, DivergenceResult):
         raise TypeError(f"init={type(init).__name__} must be a DivergenceResult")
     engine = registry.get("numba" if backend == "auto" else backend)
-    eps = absolute_eps(entropic(reg, reg_relative_to), geometry, engine)
+    eps = absolute(entropic(reg, reg_relative_to), geometry, engine)
     mirror = (
         PointCloud(geometry.x, geometry.x, geometry.cost),
         PointCloud(geometry.y, geometry.y, geometry.cost),

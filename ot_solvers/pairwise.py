@@ -11,8 +11,8 @@ from . import validation as check
 from .backends import registry
 from .geometry import PointCloud
 from .namespaces import Library, resolve
-from .solvers.auto import ALL_PAIRS
 from .solvers.base import is_true
+from .solvers.exact.choice import ALL_PAIRS
 from .wasserstein import ground_cost, order_of, share_of, wasserstein
 
 __all__ = ["PairwiseProgress", "pairwise_wasserstein"]

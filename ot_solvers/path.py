@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .api import solve, solve_sample
-from .problem import Entropic
+from .regularisers import Entropic
 from .result import Solution
 
 __all__ = ["solve_path"]

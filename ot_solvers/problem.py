@@ -1,4 +1,4 @@
-"""What is minimised: regularisers, marginal penalties, normalised masses."""
+"""What is minimised: a problem in normalised form, and how masses get there."""
 
 from __future__ import annotations
 
@@ -8,43 +8,37 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import UnsupportedError
 from .geometry.base import Geometry
 from .lazy import cached_property
-from .namespaces import host_array, library_name
 from .penalties import Capacity, Penalty
 
-__all__ = ["Entropic", "Problem"]
+__all__ = ["Problem", "QuadraticTerm"]
 
 
-@dataclass(frozen=True)
-class Entropic:
-    """Entropic regularisation ``eps * KL(P | a b')``.
+class QuadraticTerm(NamedTuple):
+    """The term ``gamma / 2 sum P^2`` of a normalised problem, and how many entries a point may have.
 
-    Parameters
+    Attributes
     ----------
-    eps : float > 0
-        Cost units; with `relative_to`, a multiple of that statistic of the cost.
-    relative_to : {None, "mean", "max"}
-        Statistic over finite pairs, unweighted, computed without forming the cost matrix.
-
-    Raises
-    ------
-    ValueError
-        If `eps` is not positive and finite, or `relative_to` is unknown.
+    gamma : float > 0
+        Cost per unit of normalised mass.
+    most_a, most_b : (n,), (m,) int arrays or None
+        Entries of every row, of every column; at most one side is given.
     """
 
-    eps: float
-    relative_to: str | None = None
+    gamma: float
+    most_a: np.ndarray | None = None
+    most_b: np.ndarray | None = None
 
-    def __post_init__(self):
-        if isinstance(self.eps, bool) or not isinstance(self.eps, (int, float, np.integer, np.floating)):
-            raise TypeError(f"eps={self.eps!r} is not a number")
-        if not (math.isfinite(self.eps) and self.eps > 0):
-            raise ValueError(f"eps={self.eps!r} must be positive and finite")
-        if self.relative_to not in (None, "mean", "max"):
-            raise ValueError(f"relative_to={self.relative_to!r} is unknown; expected None, 'mean' or 'max'")
-        object.__setattr__(self, "eps", float(self.eps))
+    @property
+    def limited(self) -> bool:
+        """Whether points of a side may have so many entries only."""
+        return self.most_a is not None or self.most_b is not None
+
+    @property
+    def T(self) -> QuadraticTerm:
+        """That of the transposed problem."""
+        return QuadraticTerm(self.gamma, self.most_b, self.most_a)
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,8 @@ class Problem:
     penalty_a, penalty_b : Penalty
     balanced : bool
         Whether the problem is the balanced one, whose objective has no mass terms.
+    quadratic : QuadraticTerm or None
+        A quadratic term instead of the entropy.
     """
 
     geometry: Geometry
@@ -74,11 +70,18 @@ class Problem:
     penalty_a: Penalty
     penalty_b: Penalty
     balanced: bool = True
+    quadratic: QuadraticTerm | None = None
 
     @property
     def partial(self) -> bool:
         """Whether part of the weights may stay, and the total that a plan moves is given."""
         return isinstance(self.penalty_a, Capacity) or isinstance(self.penalty_b, Capacity)
+
+    @property
+    def term(self) -> QuadraticTerm:
+        """The quadratic term, for those who know that there is one."""
+        assert self.quadratic is not None
+        return self.quadratic
 
     @property
     def fixed_total(self) -> bool:
@@ -126,6 +129,7 @@ class Problem:
             self.penalty_b,
             self.penalty_a,
             self.balanced,
+            None if self.quadratic is None else self.quadratic.T,
         )
 
 
@@ -192,70 +196,3 @@ def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: floa
         return a / total_a, b / total_b, total_a
     unit = math.sqrt(total_a) * math.sqrt(total_b)
     return a / unit, b / unit, unit
-
-
-def absolute_eps(reg: Entropic | None, geometry: Geometry, backend) -> float:
-    """`reg` in cost units, 0 for None; the statistic of a relative one is computed by the backend.
-
-    Raises
-    ------
-    ValueError
-        If the statistic is not positive.
-    """
-    if reg is None:
-        return 0.0
-    if reg.relative_to is None:
-        return reg.eps
-    statistics = backend.cost_statistics(geometry)
-    unit = statistics.mean if reg.relative_to == "mean" else statistics.maximum
-    if not (math.isfinite(unit) and unit > 0):
-        raise ValueError(
-            f"reg_relative_to={reg.relative_to!r}: the {reg.relative_to} of the cost is {unit:g}, not positive; "
-            "give reg in cost units"
-        )
-    return reg.eps * unit
-
-
-def regulariser(reg, relative_to) -> Entropic | None:
-    """`reg` as the user gave it, as an `Entropic`; None for exact transport.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is neither None, nor a number >= 0, nor an `Entropic`.
-    """
-    if relative_to not in (None, "mean", "max"):
-        raise ValueError(f"reg_relative_to={relative_to!r} is unknown; expected None, 'mean' or 'max'")
-    if getattr(reg, "shape", None) == () and library_name(reg) is not None:
-        reg = float(host_array(reg, "reg"))
-    number = isinstance(reg, (int, float, np.integer, np.floating)) and not isinstance(reg, bool)
-    if reg is None or (number and reg == 0):
-        return None
-    if isinstance(reg, Entropic):
-        if relative_to is not None and reg.relative_to not in (None, relative_to):
-            raise ValueError(
-                f"reg={reg!r} is relative to {reg.relative_to!r}, but reg_relative_to={relative_to!r}"
-            )
-        return reg if relative_to is None else Entropic(reg.eps, relative_to)
-    if not number:
-        raise TypeError(f"reg={reg!r} must be a positive number or ots.Entropic(eps), not {type(reg).__name__}")
-    if not (math.isfinite(reg) and reg > 0):
-        raise ValueError(f"reg={reg!r} must be positive and finite (0 or None: exact transport)")
-    return Entropic(float(reg), relative_to)
-
-
-def entropic(reg, relative_to) -> Entropic:
-    """`regulariser` where there is no exact version.
-
-    Raises
-    ------
-    UnsupportedError
-        For None and 0.
-    """
-    found = regulariser(reg, relative_to)
-    if found is None:
-        raise UnsupportedError(
-            f"reg={reg!r} asks for exact transport, but this is defined for a positive reg only; give one in cost "
-            "units, or a relative one such as reg=0.01, reg_relative_to='mean'"
-        )
-    return found

@@ -13,6 +13,7 @@ from .lazy import cached_property
 from .namespaces import Library, host_array
 from .plans.base import TransportPlan
 from .plans.entropic import EntropicPlan
+from .plans.quadratic import QuadraticPlan
 from .plans.sparse import SparsePlan
 from .problem import Problem
 from .sampling import Sampled
@@ -77,8 +78,9 @@ class Solution(Sampled):
 
     @property
     def reg(self) -> float:
-        """Entropic regularisation in cost units, after `relative_to`; 0 for exact transport."""
-        return self._problem.eps
+        """Strength of the regularisation, cost units, after `relative_to`: eps or gamma; 0 for exact transport."""
+        problem = self._problem
+        return problem.eps if problem.quadratic is None else problem.quadratic.gamma / problem.mass
 
     @property
     def geometry(self):
@@ -132,6 +134,8 @@ class Solution(Sampled):
 
     @cached_property
     def _plan(self) -> TransportPlan:
+        if self._problem.quadratic is not None:
+            return QuadraticPlan(self._problem, self._matrix, self._f, self._g, self._backend)
         if self._matrix is not None:
             return SparsePlan(self._problem, self._matrix, self._f, self._g, self._backend)
         return EntropicPlan(self._problem, self._f, self._g, self._backend, self.converged)
@@ -151,8 +155,7 @@ class Solution(Sampled):
     @cached_property
     def _dual(self) -> float:
         """`dual_value` without the constant of the unbalanced divergence."""
-        moved = float(self._statistics.row_mass.sum())
-        return certificates.dual_value(self._problem, self._f, self._g, moved)
+        return self._plan.dual()
 
     @cached_property
     def _feasible(self) -> tuple[float, float]:
@@ -162,7 +165,8 @@ class Solution(Sampled):
     def value(self) -> Any:
         """Full objective of the returned plan, regularisation and mass terms included.
 
-        Balanced and partial: ``<P, C> + reg sum P log(P / a b')``. Unbalanced:
+        Balanced and partial: ``<P, C> + reg sum P log(P / a b')``, or with a quadratic term
+        ``<P, C> + reg / 2 sum P^2``. Unbalanced:
         ``<P, C> + reg KL(P | a b') + rho_a D(P1 | a) + rho_b D(P'1 | b)``.
         """
         return self._library.scalar(self._value)
@@ -454,8 +458,8 @@ class Solution(Sampled):
 
     def __repr__(self) -> str:
         n, m = self.shape
-        kind = "entropic" if self.reg else "exact"
         problem = self._problem
+        kind = "quadratic" if problem.quadratic else "entropic" if self.reg else "exact"
         what = "balanced" if problem.balanced else "partial" if problem.partial else "unbalanced"
         parts = f"   (reg = {self.reg:.6g}, <P, C> = {self._problem.mass * self._linear:.10g})"
         ended = self.status.value if self.reg or not self.converged else "no pair can improve the plan"
@@ -463,6 +467,7 @@ class Solution(Sampled):
             f"Solution of a {n} x {m} {what} {kind} transport problem",
             f"  value           {float(self):.10g}{parts if self.reg else ''}",
             *self._moved(),
+            *self._entries(),
             f"  marginal error  {self.marginal_error:.3g}",
             f"  status          {self.status.name}: {ended}",
             f"  method          {self.method} on {self.backend}, {self.n_iter} passes, {self.seconds:.3g} s",
@@ -471,6 +476,13 @@ class Solution(Sampled):
             lines.append(f"                  {self.method_reason}")
         lines.append("  more            .gap .bounds .potentials .plan .sparse_plan() .barycentric_map() .plot()")
         return "\n".join(lines)
+
+    def _entries(self) -> list[str]:
+        """How sparse a quadratic plan is, for people."""
+        if self._problem.quadratic is None:
+            return []
+        rows, columns = (int(np.diff(matrix.indptr).max()) for matrix in (self._matrix, self._matrix.tocsc()))
+        return [f"  entries         {self._matrix.nnz}, at most {rows} in a row and {columns} in a column"]
 
     def _moved(self) -> list[str]:
         """What part of the mass a partial plan moves, for people."""

@@ -148,6 +148,42 @@ def rerouted(plan: GibbsPlan, x, y, u, v, backend) -> tuple[float, float] | None
     return linear, float((_entropy(new, a, b) - _entropy(entries, a, b)).sum())
 
 
+def rounded_entries(matrix, a, b):
+    """A stored plan made to have the marginals: scaled down to them, what is left over in order of the indices.
+
+    Parameters
+    ----------
+    matrix : (n, m) CSR array >= 0
+    a, b : (n,), (m,) arrays >= 0
+        Of one sum.
+
+    Returns
+    -------
+    (n, m) CSR array
+    """
+    from scipy import sparse
+
+    def shrunk(P, weights, axis):
+        mass = np.asarray(P.sum(axis=axis))
+        return np.minimum(1.0, weights / np.where(mass > 0, mass, 1.0))
+
+    P = sparse.diags_array(shrunk(matrix, a, 1)) @ matrix
+    P = (P @ sparse.diags_array(shrunk(P, b, 0))).tocsr()
+    left_a, left_b = (np.maximum(w - np.asarray(P.sum(axis=axis)), 0.0) for w, axis in ((a, 1), (b, 0)))
+    total = min(float(left_a.sum()), float(left_b.sum()))
+    if not total > 0:
+        return P
+    ends_a, ends_b = np.cumsum(left_a), np.cumsum(left_b)
+    ends_a, ends_b = ends_a * (total / ends_a[-1]), ends_b * (total / ends_b[-1])
+    ends = np.union1d(ends_a, ends_b)
+    masses = np.diff(ends, prepend=0.0)
+    middles = ends - 0.5 * masses
+    rows = np.minimum(np.searchsorted(ends_a, middles), a.size - 1)
+    columns = np.minimum(np.searchsorted(ends_b, middles), b.size - 1)
+    used = masses > 0
+    return P + sparse.csr_array((masses[used], (rows[used], columns[used])), shape=matrix.shape)
+
+
 def _graph(heads, tails, capacity, size):
     """Capacities as SciPy's flow wants them: CSR with 32-bit everything."""
     from scipy import sparse

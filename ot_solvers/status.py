@@ -25,8 +25,8 @@ class Status(Enum):
         "points centred near the origin; the answer is as good as the arithmetic allows"
     )
     INFEASIBLE = (
-        "no plan with these marginals avoids the forbidden (+inf) pairs: allow more pairs, or use unbalanced= or "
-        "a smaller mass="
+        "no plan with these marginals was found that avoids the forbidden (+inf) pairs, or has so few entries: "
+        "allow more of them, or use unbalanced= or a smaller mass="
     )
     DIVERGED = "the iteration produced infinite or NaN values: check the scale of the costs against reg"
     STOPPED_BY_CALLBACK = "the callback asked to stop: warm-start with init=solution to go on"

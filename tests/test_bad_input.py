@@ -61,7 +61,12 @@ def test_the_good_input_is_good():
         (math.inf, ValueError, "reg=inf must be positive and finite"),
         (-math.inf, ValueError, "reg=-inf must be positive and finite"),
         (np.float32(-1), ValueError, "must be positive and finite"),
-        ("0.1", TypeError, "reg='0.1' must be a positive number or ots.Entropic(eps), not str"),
+        (
+            "0.1",
+            TypeError,
+            "reg='0.1' must be a positive number, ots.Entropic(eps), ots.Quadratic(gamma) or "
+            "ots.SparsityConstrained(gamma, k), not str",
+        ),
         (True, TypeError, "reg=True must be a positive number"),
         ([0.1], TypeError, "reg=[0.1] must be a positive number"),
         (0.1j, TypeError, "reg=0.1j must be a positive number"),
@@ -420,7 +425,7 @@ def test_reg_of_a_grid_is_asked_for():
         ({"unbalanced_type": 3}, ValueError, "unbalanced_type=3 is unknown"),
         ({"method": "sinkorn"}, ValueError,
          "method='sinkorn' is unknown; expected one of ['auto', 'sinkhorn', 'newton', 'sns', 'crossover', "
-         "'simplex', 'assignment', 'sorting']; did you mean 'sinkhorn'?"),
+         "'simplex', 'assignment', 'sorting', 'semismooth-newton', 'semi-dual-ascent']; did you mean 'sinkhorn'?"),
         ({"method": "emd"}, ValueError, "method='emd' is unknown"),
         ({"method": 3}, TypeError, "method=3 must be a name or a solver such as ots.Sinkhorn()"),
         ({"method": ots.Sinkhorn}, TypeError, "must be a name or a solver such as ots.Sinkhorn()"),

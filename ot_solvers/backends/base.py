@@ -22,7 +22,7 @@ from ..plans.gibbs import GibbsPlan
 from . import blockwise
 from .sparse_factor import SparseBipartite
 
-__all__ = ["PRIMITIVES", "Backend", "CostStatistics", "PlanStatistics", "SweptEntries"]
+__all__ = ["PRIMITIVES", "Backend", "CostStatistics", "PlanStatistics", "Projection", "SweptEntries"]
 
 #: Names of the primitives, in the order of the documentation.
 PRIMITIVES = (
@@ -39,6 +39,7 @@ PRIMITIVES = (
     "plan_pattern",
     "sparsify",
     "top_k",
+    "project",
     "pair_costs",
     "cost_gradient",
     "solve_small",
@@ -60,6 +61,17 @@ class PlanStatistics(NamedTuple):
     row_mass: np.ndarray  # (n,) P1
     column_mass: np.ndarray  # (m,) P'1
     row_cost: np.ndarray  # (n,) sum_j P_ij C_ij
+
+
+class Projection(NamedTuple):
+    """One pass over a quadratic plan."""
+
+    f: np.ndarray  # (n,) cost units
+    row_count: np.ndarray  # (n,) int, entries
+    row_square: np.ndarray  # (n,) sum_j P_ij^2
+    column_mass: np.ndarray  # (m,) P'1
+    indices: np.ndarray  # entries of the rows, in order of index, as many as there was room for
+    masses: np.ndarray
 
 
 class SweptEntries(NamedTuple):
@@ -362,6 +374,31 @@ class Backend:
         """
         self._warn("top_k", geometry)
         return blockwise.top_k(geometry, h, eps, k)
+
+    def project(self, geometry: Geometry, g, gamma: float, a, most=None, f=None, starts=None) -> Projection:
+        """Rows ``[f_i + g_j - C_ij]_+ / gamma``, of each the largest entries only, with their marginals.
+
+        Parameters
+        ----------
+        geometry : Geometry, shape (n, m)
+        g : (m,) array, cost units
+            ``-inf`` where nothing may go.
+        gamma : float > 0, cost units per mass
+        a : (n,) array >= 0
+            What rows sum to where no `f` is given: the projection of ``(g - C_i) / gamma`` on that simplex.
+        most : (n,) int array >= 1, optional
+            Entries of each row: the largest ones, ties in order of index. All by default.
+        f : (n,) array, cost units, optional
+        starts : (n + 1,) int array, optional
+            Room for entries: as many of row i as ``starts[i + 1] - starts[i]`` are returned. None by default.
+
+        Returns
+        -------
+        Projection
+            Row potentials are 0 in rows where every pair is forbidden, and a minimum where `a` is 0.
+        """
+        self._warn("project", geometry)
+        return Projection(*blockwise.project(geometry, g, gamma, a, most, f, starts))
 
     def pair_costs(self, geometry: Geometry, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Costs of single pairs; (k,), (k,) int arrays -> (k,) float64, ``+inf`` where a pair is forbidden."""

@@ -207,6 +207,38 @@ def top_k(geometry, h, eps, k):
     return indices, values
 
 
+def project(geometry, g, gamma, a, most, f, starts):
+    n, m = geometry.shape
+    most = np.full(n, m) if most is None else np.minimum(most, m)
+    starts = np.zeros(n + 1, dtype=np.int64) if starts is None else starts
+    level, count, square, column_mass = np.zeros(n), np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(m)
+    indices, masses = np.zeros(starts[-1], dtype=np.int64), np.zeros(starts[-1])
+    for start, stop in row_blocks(geometry):
+        block = _host(geometry.block(start, stop)) - np.asarray(g)[None, :]
+        for i, reduced in enumerate(block, start):
+            order = np.argsort(reduced, kind="stable")[: most[i]]
+            order = order[np.isfinite(reduced[order])]
+            if f is None and (not order.size or not a[i] > 0):
+                level[i] = reduced[order[0]] if order.size else 0.0
+                continue
+            smallest = reduced[order]
+            if f is None:
+                levels = (gamma * a[i] + np.cumsum(smallest)) / np.arange(1, order.size + 1)
+                level[i] = levels[max(int(np.sum(smallest < levels)), 1) - 1]
+            else:
+                level[i] = f[i]
+            chosen = np.sort(
+                order[smallest < level[i]] if f is not None else order[: max(1, np.sum(smallest < level[i]))]
+            )
+            p = np.maximum(level[i] - reduced[chosen], 0.0) / gamma
+            count[i], square[i] = chosen.size, p @ p
+            column_mass[chosen] += p
+            room = min(chosen.size, int(starts[i + 1] - starts[i]))
+            indices[starts[i] : starts[i] + room] = chosen[:room]
+            masses[starts[i] : starts[i] + room] = p[:room]
+    return level, count, square, column_mass, indices, masses
+
+
 def pair_costs(geometry, rows, columns):
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]

@@ -28,6 +28,10 @@ class TransportPlan:
         """Full objective in the caller's units, without `certificates.constant`."""
         raise NotImplementedError
 
+    def dual(self) -> float:
+        """Dual value of the potentials in the caller's units, without `certificates.constant`."""
+        raise NotImplementedError
+
     def feasible(self) -> tuple[float, float]:
         """(objective, unregularised objective) of this plan made exactly feasible; see `rounding`."""
         raise NotImplementedError

@@ -43,6 +43,10 @@ class EntropicPlan(TransportPlan):
         linear = float(found.row_cost.sum())
         return certificates.objective(self.problem, linear, entropy, found.row_mass, found.column_mass)
 
+    def dual(self):
+        moved = float(self.statistics.row_mass.sum())
+        return certificates.dual_value(self.problem, self.gibbs.f, self.gibbs.g, moved)
+
     def feasible(self):
         return rounding.feasible_objective(self.problem, self.gibbs, self.statistics, self.backend)
 

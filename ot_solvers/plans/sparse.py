@@ -48,6 +48,10 @@ class SparsePlan(TransportPlan):
         linear = float(found.row_cost.sum())
         return certificates.objective(self.problem, linear, 0.0, found.row_mass, found.column_mass)
 
+    def dual(self):
+        moved = float(self.statistics.row_mass.sum())
+        return certificates.dual_value(self.problem, self.f, self.g, moved)
+
     def feasible(self):
         """Of this plan itself: marginals of flows on a tree are exact up to rounding, or mass is missing."""
         found, problem = self.statistics, self.problem

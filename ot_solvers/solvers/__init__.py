@@ -3,7 +3,19 @@
 from .base import Solver
 from .exact import Assignment, Crossover, Simplex, Sorting
 from .newton import Newton
+from .quadratic import SemiDualAscent, SemismoothNewton
 from .sinkhorn import Sinkhorn
 from .sns import SNS
 
-__all__ = ["SNS", "Assignment", "Crossover", "Newton", "Simplex", "Sinkhorn", "Solver", "Sorting"]
+__all__ = [
+    "SNS",
+    "Assignment",
+    "Crossover",
+    "Newton",
+    "SemiDualAscent",
+    "SemismoothNewton",
+    "Simplex",
+    "Sinkhorn",
+    "Solver",
+    "Sorting",
+]

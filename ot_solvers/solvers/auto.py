@@ -9,19 +9,17 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..geometry import DenseGeometry, SparseGeometry
 from ..penalties import TV
 from ..problem import Problem
 from ..status import Status
 from . import multiscale
 from .annealing import LEVEL_ERROR, anneal
 from .base import Control, Monitor, Outcome, Solver
-from .exact import Assignment, Crossover, Simplex, Sorting
-from .exact.assignment import is_assignment
-from .exact.line import on_a_line
+from .exact import Assignment, Crossover, ExactAuto, Simplex, Sorting
 from .iteration import accelerate, land
 from .iteration import anneal as sweep_levels
 from .newton import Newton, NewtonRun
+from .quadratic import SemiDualAscent, SemismoothNewton
 from .schedules import levels_of
 from .sinkhorn import Sinkhorn
 from .small import solve_in_one_kernel
@@ -38,16 +36,9 @@ SOLVERS: dict[str, type[Solver]] = {
     "simplex": Simplex,
     "assignment": Assignment,
     "sorting": Sorting,
+    "semismooth-newton": SemismoothNewton,
+    "semi-dual-ascent": SemiDualAscent,
 }
-#: Allowed pairs up to which the simplex on all of them is faster than a choice among them (measured: 450 points
-#: 20 to 40 ms against 40 to 45, 700 points 45 to 85 against 58 to 68).
-ALL_PAIRS = 300_000
-#: Pairs up to which SciPy's assignment with its potentials is never slower than the simplex (measured: n = 60 0.4
-#: against 0.65 ms, 200 the same, 300 points in space 8.7 against 7.0 ms), and up to which it is faster on matrices
-#: of few distinct values (n = 547 5.6 against 23 ms; 3000 0.32 s against 2.0 by crossover).
-ASSIGNMENT_PAIRS, TIED_PAIRS = 45_000, 16_000_000
-#: Distinct values that are few, of so many entries looked at.
-FEW_VALUES, VALUES_SEEN = 256, 2048
 
 
 def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
@@ -61,18 +52,22 @@ def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
     Raises
     ------
     UnsupportedError
-        If the method is for exact transport and the problem is entropic, or the other way round; or if the problem
-        is partial and the method cannot leave mass where it is.
+        If the method is for another kind of regularisation; or if the problem is partial and the method cannot
+        leave mass where it is.
     """
     if method != "auto":
         solver = method if isinstance(method, Solver) else SOLVERS[str(method)]()
-        if isinstance(solver, EXACT) != (problem.eps == 0):
-            wanted = "reg=None (exact transport)" if isinstance(solver, EXACT) else "a positive reg"
+        kind, wanted = _kind_of(problem), _kind_for(solver)
+        if kind != wanted:
             raise UnsupportedError(f"method={solver.name!r} is for {wanted}; method='auto' chooses what fits")
         if problem.partial and isinstance(solver, Newton | SNS | Sorting | Assignment):
             others = "'sinkhorn'" if problem.eps > 0 else "'simplex' or 'crossover'"
             raise UnsupportedError(f"method={solver.name!r} knows no mass=: use method={others}, or 'auto'")
         return solver, "asked for"
+    if problem.quadratic is not None:
+        if problem.quadratic.most_a is None and problem.quadratic.most_b is None:
+            return SemismoothNewton(), "the semi-dual of quadratic transport is piecewise quadratic"
+        return SemiDualAscent(), "the number of entries is limited"
     if problem.eps == 0:
         return ExactAuto(), ""
     if isinstance(problem.penalty_a, TV) or isinstance(problem.penalty_b, TV):
@@ -82,55 +77,19 @@ def choose(method: Solver | str, problem: Problem) -> tuple[Solver, str]:
     return Auto(), ""
 
 
-@dataclass(frozen=True)
-class ExactAuto(Solver):
-    """The solver for exact transport that is expected to be the fastest.
-
-    Parameters
-    ----------
-    rtol : float in [0, 1)
-        See `Crossover`; the others are exact whatever it is.
-    """
-
-    rtol: float = 0.0
-
-    name: ClassVar[str] = "auto"
-
-    def solve(self, problem: Problem, backend, control: Control) -> Outcome:
-        solver, reason = self.choice(problem, control)
-        outcome = solver.solve(problem, backend, control)
-        outcome.method_reason = reason
-        return outcome
-
-    def choice(self, problem: Problem, control: Control) -> tuple[Solver, str]:
-        """The solver and the reason in one sentence."""
-        geometry = problem.geometry
-        if on_a_line(geometry) is not None and not problem.partial:
-            return Sorting(), "on a line the plan that keeps the order is optimal"
-        n, m = geometry.shape
-        pairs = geometry.matrix.nnz if isinstance(geometry, SparseGeometry) else n * m
-        if control.init is None and not geometry.forbids and is_assignment(problem):
-            if pairs <= ASSIGNMENT_PAIRS:
-                return Assignment(), "equally many points of one weight, and few, are an assignment"
-            if pairs <= TIED_PAIRS and _has_ties(geometry):
-                return Assignment(), "an assignment with few distinct costs, whose ties hold up the simplex"
-        if pairs > ALL_PAIRS:
-            return Crossover(rtol=self.rtol), f"{pairs} pairs are too many to look at all of them"
-        return Simplex(), f"{pairs} pairs are few enough to look at all of them"
-
-
-def _has_ties(geometry) -> bool:
-    """Whether a matrix has few distinct values, as far as a sample of its entries tells."""
-    if not isinstance(geometry, DenseGeometry):
-        return False
-    entries = geometry.array
-    generator = np.random.default_rng(0)  # the same choice in every solve
-    some = entries[tuple(generator.integers(size, size=VALUES_SEEN) for size in entries.shape)]
-    return np.unique(some).size <= FEW_VALUES
-
-
-#: Solvers for problems without entropy.
+#: Solvers for problems without regularisation, and with a quadratic term.
 EXACT = (Assignment, Crossover, Simplex, Sorting, ExactAuto)
+QUADRATIC = (SemismoothNewton, SemiDualAscent)
+#: What people write for each kind of problem.
+KINDS = ("a positive reg", "reg=None (exact transport)", "reg=ots.Quadratic or ots.SparsityConstrained")
+
+
+def _kind_for(solver: Solver) -> str:
+    return KINDS[1] if isinstance(solver, EXACT) else KINDS[2] if isinstance(solver, QUADRATIC) else KINDS[0]
+
+
+def _kind_of(problem: Problem) -> str:
+    return KINDS[0] if problem.eps > 0 else KINDS[1] if problem.quadratic is None else KINDS[2]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..api import Options
 from ..costs import Cost
 from ..geometry import DenseGeometry, PointCloud
 from ..namespaces import Library, resolve
-from ..problem import Entropic, regulariser
+from ..regularisers import Entropic, entropic
 from ..wasserstein import order_of
 from .many import Solves, exact_costs, portion
 from .permutation import PermutationProgress, PermutationTest, permuted, read_count
@@ -168,7 +168,7 @@ def dependency(
         raise TypeError(f"callback={callback!r} is not callable")
     shuffles = read_count(n_shuffles, "n_shuffles", 1)
     permutations = read_count(n_permutations, "n_permutations", 0)
-    smoothing = regulariser(reg, None)
+    smoothing = None if reg is None else entropic(reg, None)
     if smoothing is not None and smoothing.relative_to is not None:
         raise ValueError(f"reg={reg!r} is relative to a cost that every permutation changes; give eps itself")
     generator = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from ..errors import ConvergenceError, ConvergenceWarning, stack_depth
 from ..geometry import DenseGeometry, Geometry
 from ..namespaces import Library
 from ..result import Solution
-from ..solvers.auto import ALL_PAIRS
+from ..solvers.exact.choice import ALL_PAIRS
 from ..status import Status
 
 __all__ = ["Solves", "exact_costs", "portion"]

@@ -16,7 +16,7 @@ from ..backends import registry
 from ..divergence import DivergenceResult
 from ..geometry import DenseGeometry, Geometry, PointCloud
 from ..namespaces import Library, resolve
-from ..problem import Entropic, absolute_eps, entropic
+from ..regularisers import Entropic, absolute, entropic
 from ..result import Solution
 from ..solvers.divergence import SymmetricSinkhorn
 from ..solvers.exact.line import on_a_line, staircase
@@ -168,7 +168,7 @@ def two_sample_test(
     solves = Solves(on_failure)
     chosen: _Statistic
     if word == "sinkhorn":
-        eps = absolute_eps(
+        eps = absolute(
             entropic(reg, reg_relative_to), cloud, registry.get("numba" if backend == "auto" else backend)
         )
         within = check.tolerance(TOL if tol is None else tol, np.dtype(np.float64))

@@ -283,6 +283,31 @@ def of_top_k(backend, case, geometry, offset):
     return found
 
 
+def of_project(backend, case, geometry, offset):
+    n, m = geometry.shape
+    g = np.where(case.b > 0, case.g, -np.inf)
+    everywhere = np.arange(n + 1) * m
+    found = {}
+    for share in (0.03, 3.0):
+        gamma = share * n * max(case.size, 1e-300)
+        exact = (case.size + offset) / gamma * n  # what rounding of costs is in masses
+        for most in (None, np.full(n, 3)):
+            what = f"at gamma {share}" + ("" if most is None else ", three entries")
+            part = backend.project(geometry, g, gamma, case.a, most, None, everywhere)
+            found[f"f {what}"] = (part.f - offset, "cost", case.size + offset)
+            found[f"squares {what}"] = (part.row_square, "mass", exact)
+            given = backend.project(geometry, g, gamma, case.a, most, part.f + 0.01 * case.size)
+            found[f"squares of given f {what}"] = (given.row_square, "mass", exact + 1.0)
+            if most is None:  # ties are in order of index where costs are equal, and rounding makes them differ
+                found[f"columns {what}"] = (part.column_mass, "mass", exact)
+                dense = np.zeros((n, m))
+                for i, count in enumerate(part.row_count):
+                    here = slice(everywhere[i], everywhere[i] + count)
+                    dense[i, part.indices[here]] = part.masses[here]
+                found[f"entries {what}"] = (dense, "mass", exact)
+    return found
+
+
 def of_pair_costs(backend, case, geometry, offset):
     n, m = geometry.shape
     rng = np.random.default_rng(0)
@@ -361,6 +386,7 @@ CALLS = {
     "plan_pattern": of_plan_pattern,
     "sparsify": of_sparsify,
     "top_k": of_top_k,
+    "project": of_project,
     "pair_costs": of_pair_costs,
     "cost_gradient": of_cost_gradient,
     "solve_small": of_solve_small,
@@ -368,7 +394,7 @@ CALLS = {
 
 
 #: Primitives about single entries, which grids take from the cloud of their points: no new code per cost.
-ENTRIES = ("sweep_entries", "rounded_objective", "plan_rows", "plan_pattern", "sparsify", "top_k")
+ENTRIES = ("sweep_entries", "rounded_objective", "plan_rows", "plan_pattern", "sparsify", "top_k", "project")
 
 
 def applies(primitive, geometry, *_):

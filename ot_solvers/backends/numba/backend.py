@@ -12,7 +12,7 @@ from ...penalties import Capacity
 from ...plans.gibbs import GibbsPlan
 from ...threads import get_num_threads
 from .. import blockwise
-from ..base import Backend, CostStatistics, PlanStatistics, SweptEntries
+from ..base import Backend, CostStatistics, PlanStatistics, Projection, SweptEntries
 from . import grid as grid_primitives
 from . import pattern as pattern_kernels
 from . import plan as plan_kernels
@@ -27,6 +27,7 @@ from .elimination import BipartiteElimination
 from .exact_pairs import exact_pairs_of_points, exact_pairs_of_rows
 from .pairs import pair_costs
 from .parallel import block_bounds, run
+from .projection import Asked, Made, project_blocks
 from .rows import row_source
 from .sweep_entries import sweep_entries_block as sweep_entries_kernel
 from .tiled_rows import MASS_FLOOR, TiledCloud
@@ -51,6 +52,7 @@ _ROW_PRIMITIVES = frozenset(
         "plan_pattern",
         "sparsify",
         "top_k",
+        "project",
         "pair_costs",
         "solve_small",
     }
@@ -234,6 +236,38 @@ class NumbaBackend(Backend):
             bounds.size - 1,
         )
         return indices, values + shift
+
+    def project(self, geometry, g, gamma, a, most=None, f=None, starts=None):
+        if isinstance(geometry, Grid):
+            geometry = _grid_cloud(geometry)
+        n, m = geometry.shape
+        everything = isinstance(geometry, SparseGeometry)
+        rows, shift = (None, 0.0) if everything else row_source(geometry, "float64")
+        if rows is None and not everything:
+            return super().project(geometry, g, gamma, a, most, f, starts)
+        starts = np.zeros(n + 1, dtype=np.int64) if starts is None else starts
+        bounds = sparse_primitives.bounds_of(geometry) if everything else block_bounds(n, m)
+        asked = Asked(
+            g,
+            float(gamma),
+            a,
+            np.full(n, m) if most is None else np.ascontiguousarray(most, dtype=np.int64),
+            f is not None,
+        )
+        made = Made(
+            np.empty(n) if f is None else np.array(f, dtype=np.float64),
+            np.empty(n, dtype=np.int64),
+            np.empty(n),
+            np.empty((bounds.size - 1, m)),
+            starts,
+            np.empty(starts[-1], dtype=np.int64),
+            np.empty(starts[-1]),
+        )
+        if everything:
+            sparse_primitives.project(geometry, asked, made)
+        else:
+            run(lambda first, last: project_blocks(rows, asked, shift, bounds, first, last, made), bounds.size - 1)
+        return Projection(made.f, made.count, made.square, made.column_mass.sum(0), made.indices, made.masses)
 
     def pair_costs(self, geometry, rows, columns):
         if isinstance(geometry, Grid):

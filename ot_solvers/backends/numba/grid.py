@@ -25,6 +25,7 @@ PRIMITIVES = frozenset(
         "plan_pattern",
         "sparsify",
         "top_k",
+        "project",
         "pair_costs",
     }
 )

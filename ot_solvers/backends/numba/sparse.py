@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from .parallel import block_bounds, run
+from .projection import project_pattern_blocks
 from .rows import writable_view
 from .sparse_rows import sparse_hardmin, sparse_plan, sparse_softmin, sparse_sweep
 from .vector_math import LN2, LOG2E
@@ -24,6 +25,7 @@ PRIMITIVES = frozenset(
         "plan_pattern",
         "sparsify",
         "top_k",
+        "project",
         "pair_costs",
     }
 )
@@ -64,6 +66,19 @@ def hardmin(geometry, g):
     out = np.empty(geometry.shape[0])
     run(lambda lo, hi: sparse_hardmin(indptr, indices, C, g, bounds, lo, hi, out), bounds.size - 1)
     return out
+
+
+def bounds_of(geometry):
+    """Bounds of the blocks of rows in which passes run."""
+    return _parts(geometry)[3]
+
+
+def project(geometry, asked, made):
+    indptr, columns, C, bounds = _parts(geometry)
+    run(
+        lambda lo, hi: project_pattern_blocks(indptr, columns, C, asked, bounds, lo, hi, made),
+        bounds.size - 1,
+    )
 
 
 def cost_statistics(geometry):

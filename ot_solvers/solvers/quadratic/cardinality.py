@@ -1,0 +1,172 @@
+"""Quadratic transport with few entries per point: the dual as high as it goes, then a plan that is feasible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from ...errors import UnsupportedError
+from ...problem import Problem
+from ...status import Status
+from ..base import Control, Outcome, Solver
+from ..candidates import Candidates, nearest
+from ..exact import ExactAuto
+from ..exact.run import Stop
+from .ascent import maximise
+from .degrees import enough_entries, fewest_entries
+from .run import ROUNDS, QuadraticRun, by_rows, keys_of, streaming
+from .semidual import Point
+from .supports import EXACT, Repaired, Supports
+
+__all__ = ["SemiDualAscent"]
+
+#: Evaluations of the dual on candidates, each time that they have grown.
+EVALUATIONS = 400
+
+
+@dataclass(frozen=True)
+class SemiDualAscent(Solver):
+    """Transport with at most k entries per column (or row), by its semi-dual and a repair of the plan.
+
+    The quadratic problem comes first: where its plan has few entries, that is all. Else the semi-dual with limits
+    is maximised by L-BFGS on candidate pairs. It has kinks, its plan misses the marginals of the other side, and
+    no plan may have the value of the dual; so supports with few entries are looked for on which both marginals can
+    be met, by a network simplex and by exchanges of entries between points of the exact plan, and the best plan on
+    them is computed.
+
+    Parameters
+    ----------
+    candidates : int >= 1, default 16
+        Pairs per point beyond the entries that it may have.
+
+    Notes
+    -----
+    `Solution.diagnostics` holds ``fewest_entries``, a lower bound on k for any plan with these weights, and
+    ``residual``, the marginal error of the plan of the dual point. Whether any plan with so few entries exists is
+    NP-hard to decide in general: INFEASIBLE says that none was found.
+
+    References
+    ----------
+    [liu:23]_ for the problem and its dual.
+    """
+
+    candidates: int = 16
+
+    name: ClassVar[str] = "semi-dual-ascent"
+
+    def __post_init__(self):
+        if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
+            raise ValueError(f"candidates={self.candidates!r} must be a positive integer")
+
+    def solve(self, problem: Problem, backend, control: Control) -> Outcome:
+        if not problem.term.limited:
+            raise UnsupportedError(
+                f"method={self.name!r} needs ots.SparsityConstrained; use method='semismooth-newton' or 'auto'"
+            )
+        if by_rows(problem):
+            return self._by_rows(problem, backend, control)
+        if control.init is not None:
+            control = replace(control, init=control.init[::-1])
+        outcome = self._by_rows(problem.T, backend, control)
+        outcome.f, outcome.g = outcome.g, outcome.f
+        outcome.plan = outcome.plan.T.tocsr()
+        return outcome
+
+    def _by_rows(self, problem: Problem, backend, control: Control) -> Outcome:
+        run = _Run(streaming(problem), backend, control, self.candidates)
+        try:
+            point, status, plan = run.ended()
+        except Stop as stop:
+            point, status, plan = run.limited.at(run.point_so_far().g), stop.status, None
+        return run.outcome(point, status, self.name, plan)
+
+
+class _Run(QuadraticRun):
+    """One solve; rows are limited."""
+
+    def __init__(self, problem: Problem, backend, control: Control, candidates: int):
+        super().__init__(problem, backend, control, candidates)
+        most = problem.term.most_a
+        assert most is not None
+        self.most = np.minimum(most, max(1, int(self.dual.live.sum())))
+        self.limited = self.dual.with_changes(most=self.most)
+        self.diagnostics["fewest_entries"] = fewest_entries(problem.a, problem.b)
+
+    def ended(self):
+        """(point, status, plan)."""
+        point, status = self.quadratic()
+        if (np.diff(point.plan.indptr) <= self.most).all():
+            self.diagnostics["residual"] = point.error
+            return point, status, point.plan
+        relaxed, exact = point, self.exact()
+        point = self.highest([point.g, exact.g])
+        self.diagnostics["residual"] = point.error
+        best = self.repaired(point, exact, relaxed)
+        if best is None:
+            return point, Status.INFEASIBLE, point.plan
+        error = float(np.abs(np.asarray(best.plan.sum(axis=0)) - self.problem.b).sum())
+        return point, Status.CONVERGED if error <= max(self.control.tol, EXACT) else Status.STALLED, best.plan
+
+    def exact(self) -> Outcome:
+        """Plan and potentials of transport without regularisation: the dual optimum of one entry per row."""
+        problem = replace(self.problem, quadratic=None)
+        control = Control(self.control.tol, None, None, self.control.callback)
+        outcome = ExactAuto().solve(problem, self.backend, control)
+        self.passed(passes=outcome.n_iter)
+        if outcome.status is Status.STOPPED_BY_CALLBACK:
+            raise Stop(outcome.status)
+        return outcome
+
+    def highest(self, starts: list[np.ndarray]) -> Point:
+        """The best point of the limited dual that was found."""
+        points = [self.whole_point(g, self.limited) for g in starts]
+        best = max(points, key=lambda point: point.value)
+        if (self.most == 1).all():
+            return best
+        held = None
+        for _ in range(ROUNDS):
+            if held is None:
+                held = self.around(best)
+            dual = self.limited.with_changes(geometry=held.geometry)
+            g = maximise(dual, best.g, EVALUATIONS, self.tell_here)
+            point = self.whole_point(g, self.limited)
+            missing = held.add(keys_of(point.plan))
+            rise = point.value - best.value
+            best = max(best, point, key=lambda each: each.value)
+            if not missing or rise <= 1e-12 * abs(best.value):
+                break
+        return best
+
+    def tell_here(self, error: float) -> None:
+        self.tell(error, self.dual.gamma * self.unit)
+
+    def around(self, point: Point):
+        """Candidates at a point: more than rows may have entries."""
+        problem = self.problem
+        f = np.where(problem.a > 0, point.f, -np.inf)
+        k = int(self.most.max()) + self.candidates
+        keys = nearest(problem.geometry, f, self.limited.masked(point.g), k, self.backend)
+        self.passed(passes=2)
+        held = Candidates(problem.geometry, keys, self.backend)
+        held.add(keys_of(point.plan))
+        return held
+
+    def repaired(self, point: Point, exact: Outcome, relaxed: Point) -> Repaired | None:
+        """The best feasible plan that was found."""
+        problem = self.problem
+        if not enough_entries(problem.a, problem.b, self.most):
+            return None
+        supports = Supports(self.limited, self.backend)
+        found = []
+        flow, unmet = supports.flow(keys_of(point.plan), point.f, point.g)
+        if not unmet > 1e-12:
+            found.append(supports.improved(flow, point))
+        led = supports.led(relaxed, exact.plan)
+        for plan, f in ((exact.plan, exact.f), (led.plan, led.f)):
+            few = supports.sparsified(plan, f)
+            if few is not None:
+                found.append(supports.improved(few, point))
+        self.passed(passes=2)
+        return min(found, key=lambda each: each.value, default=None)
