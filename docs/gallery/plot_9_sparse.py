@@ -91,9 +91,11 @@ plt.show()
 # different points may have a very different best plan. Where the limit is about the number of entries that the
 # quadratic plan has anyway, it costs next to nothing.
 
-moves = 0.01 * rng.normal(size=(4, n, 2))
+n = 34
+x, y = x[:n], y[:n]
+moves = 0.01 * rng.normal(size=(3, n, 2))
 exact = float(ots.solve_sample(x, y))
-gammas = np.geomspace(1, 300, 6)
+gammas = np.geomspace(1, 100, 5)
 limits = {"k = 1": 1, "k = 2": 2, "k = 4": 4, "quadratic": n}
 entries, excess, change = {}, {}, {}
 for name, k in limits.items():
@@ -127,7 +129,7 @@ plt.show()
 # %%
 # Colours from two partners
 # -------------------------
-# Two photographs, 250 pixels drawn from each, all of the same mass. The map that comes with a plan recolours all
+# Two photographs, 200 pixels drawn from each, all of the same mass. The map that comes with a plan recolours all
 # others. An average of many colours is dull: the entropic map has lost a fifth of the palette's chroma. One
 # partner each takes every colour as it is, in patches. The quadratic plan, and two partners, are in between.
 
@@ -137,8 +139,8 @@ from ot_solvers.commands.colour import lab_to_srgb, srgb_to_lab
 
 photograph, palette = (image[::2, ::2] / 255 for image in load_sample_images().images)
 pixels, reference = srgb_to_lab(photograph).reshape(-1, 3), srgb_to_lab(palette).reshape(-1, 3)
-drawn = pixels[rng.choice(len(pixels), 250, replace=False)]
-wanted = reference[rng.choice(len(reference), 250, replace=False)]
+drawn = pixels[rng.choice(len(pixels), 200, replace=False)]
+wanted = reference[rng.choice(len(reference), 200, replace=False)]
 
 regs = {"entropic": ots.Entropic(0.1, "mean"), "quadratic": ots.Quadratic(60.0, "mean")}
 for k in (2, 1):
