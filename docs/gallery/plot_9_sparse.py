@@ -25,7 +25,8 @@ x = rng.normal(size=(n, 2)) * [0.6, 1.0]
 y = rng.normal(size=(n, 2)) * [0.4, 1.4] + [5.0, 0.0]
 
 gamma = 40.0
-plans = {"entropic": ots.solve_sample(x, y, reg=0.17), "quadratic": ots.solve_sample(x, y, reg=ots.Quadratic(gamma))}
+plans = {"entropic": ots.solve_sample(x, y, reg=0.1)}
+plans["quadratic"] = ots.solve_sample(x, y, reg=ots.Quadratic(gamma))
 for k in (4, 2, 1):
     plans[f"k = {k}"] = ots.solve_sample(x, y, reg=ots.SparsityConstrained(gamma, k, side="rows"))
 for name, solution in plans.items():
@@ -65,7 +66,8 @@ for axes, (name, solution) in zip(panels.flat, plans.items()):
     axes.scatter(*x.T, s=16, color=BLUE, linewidths=0, zorder=3)
     axes.scatter(*y.T, s=16, color=GOLD, linewidths=0, zorder=3)
     axes.set_title(name, fontsize=15, fontweight="bold")
-    axes.text(0, -0.01, f"{np.count_nonzero(solution.plan)} entries", transform=axes.transAxes, color=FAINT, va="top")
+    count = f"{np.count_nonzero(solution.plan)} entries"
+    axes.text(0, -0.01, count, transform=axes.transAxes, color=FAINT, va="top")
     axes.set_aspect("equal")
     axes.set_axis_off()
 axes = panels[1, 2]
@@ -76,7 +78,8 @@ for name, solution in plans.items():
     axes.plot(np.arange(1, n + 1)[shown], held[shown], "o-", markersize=3.5, color=colours[name])
     axes.annotate(name, (np.flatnonzero(shown)[-1] + 1, 1.0), xytext=(0, 6), textcoords="offset points",
                   color=colours[name], ha="right" if name == "entropic" else "center", fontsize=10)  # fmt: skip
-axes.set(xscale="log", xlim=(0.8, 48), ylim=(0.15, 1.09), xlabel="largest entries of a point", ylabel="share of its mass")
+axes.set(xscale="log", xlim=(0.8, 48), ylim=(0.15, 1.09))
+axes.set(xlabel="largest entries of a point", ylabel="share of its mass")
 axes.set_xticks([1, 2, 4, 10, 40], ["1", "2", "4", "10", "40"])
 axes.minorticks_off()
 plt.show()
@@ -107,12 +110,16 @@ for name, k in limits.items():
         moved = [ots.solve_sample(x + move, y, reg=reg).barycentric_map() - here for move in moves]
         entries[name].append(np.count_nonzero(solution.plan) / n)
         excess[name].append(solution.value_linear - exact)
-        change[name].append(np.sqrt((np.square(moved)).sum() / (moves**2).sum()))
+        change[name].append(np.sqrt(np.square(moved).sum() / np.square(moves).sum()))
 
 # %%
 
 figure, panels = plt.subplots(1, 3, figsize=(13, 4.3), layout="constrained")
-parts = (entries, "entries per point"), (excess, "<P, C> above the exact cost"), (change, "change of the map / of the points")
+parts = [
+    (entries, "entries per point"),
+    (excess, "<P, C> above the exact cost"),
+    (change, "change of the map / of the points"),
+]
 for axes, (values, title) in zip(panels, parts):
     plain(axes)
     for name in limits:
@@ -129,8 +136,8 @@ plt.show()
 # %%
 # Colours from two partners
 # -------------------------
-# Two photographs, 200 pixels drawn from each, all of the same mass. The map that comes with a plan recolours all
-# others. An average of many colours is dull: the entropic map has lost a fifth of the palette's chroma. One
+# Two photographs, 120 pixels drawn from each, all of the same mass. The map that comes with a plan recolours all
+# others. An average of many colours is dull: the entropic map has lost about a fifth of the palette's chroma. One
 # partner each takes every colour as it is, in patches. The quadratic plan, and two partners, are in between.
 
 from sklearn.datasets import load_sample_images
@@ -139,8 +146,8 @@ from ot_solvers.commands.colour import lab_to_srgb, srgb_to_lab
 
 photograph, palette = (image[::2, ::2] / 255 for image in load_sample_images().images)
 pixels, reference = srgb_to_lab(photograph).reshape(-1, 3), srgb_to_lab(palette).reshape(-1, 3)
-drawn = pixels[rng.choice(len(pixels), 200, replace=False)]
-wanted = reference[rng.choice(len(reference), 200, replace=False)]
+drawn = pixels[rng.choice(len(pixels), 120, replace=False)]
+wanted = reference[rng.choice(len(reference), 120, replace=False)]
 
 regs = {"entropic": ots.Entropic(0.1, "mean"), "quadratic": ots.Quadratic(60.0, "mean")}
 for k in (2, 1):
