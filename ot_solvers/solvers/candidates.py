@@ -21,9 +21,9 @@ def nearest(geometry: Geometry, f, g, k: int, backend) -> np.ndarray:
     k : int >= 1
     """
     n, m = geometry.shape
-    by_row, _ = backend.top_k(geometry, g, 1.0, min(k, m))
-    by_column, _ = backend.top_k(geometry.T, f, 1.0, min(k, n))
     rows, columns = np.flatnonzero(f > -np.inf), np.flatnonzero(g > -np.inf)
+    by_row, _ = backend.top_k(geometry, g, 1.0, min(k, columns.size))
+    by_column, _ = backend.top_k(geometry.T, f, 1.0, min(k, rows.size))
     keys = (rows[:, None] * m + by_row[rows], by_column[columns] * m + columns[:, None])
     return np.unique(np.concatenate([key.ravel() for key in keys]))
 

@@ -11,7 +11,6 @@ from ...errors import UnsupportedError
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
-from ..candidates import Candidates, nearest
 from ..exact import ExactAuto
 from ..exact.run import Stop
 from .ascent import maximise
@@ -24,6 +23,8 @@ __all__ = ["SemiDualAscent"]
 
 #: Evaluations of the dual on candidates, each time that they have grown.
 EVALUATIONS = 400
+#: Relative rise of the dual below which another round of them is not worth its time.
+RISE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class SemiDualAscent(Solver):
         try:
             point, status, plan = run.ended()
         except Stop as stop:
-            point, status, plan = run.limited.at(run.point_so_far().g), stop.status, None
+            point, status, plan = run.point_so_far(run.limited), stop.status, None
         return run.outcome(point, status, self.name, plan)
 
 
@@ -125,33 +126,21 @@ class _Run(QuadraticRun):
         best = max(points, key=lambda point: point.value)
         if (self.most == 1).all():
             return best
-        held = None
+        self.point = best
+        held = self.candidates_here(int(self.most.max()))
         for _ in range(ROUNDS):
-            if held is None:
-                held = self.around(best)
             dual = self.limited.with_changes(geometry=held.geometry)
             g = maximise(dual, best.g, EVALUATIONS, self.tell_here)
             point = self.whole_point(g, self.limited)
             missing = held.add(keys_of(point.plan))
             rise = point.value - best.value
             best = max(best, point, key=lambda each: each.value)
-            if not missing or rise <= 1e-12 * abs(best.value):
+            if rise <= RISE * abs(best.value) and (not missing or rise <= 0):
                 break
         return best
 
     def tell_here(self, error: float) -> None:
         self.tell(error, self.dual.gamma * self.unit)
-
-    def around(self, point: Point):
-        """Candidates at a point: more than rows may have entries."""
-        problem = self.problem
-        f = np.where(problem.a > 0, point.f, -np.inf)
-        k = int(self.most.max()) + self.candidates
-        keys = nearest(problem.geometry, f, self.limited.masked(point.g), k, self.backend)
-        self.passed(passes=2)
-        held = Candidates(problem.geometry, keys, self.backend)
-        held.add(keys_of(point.plan))
-        return held
 
     def repaired(self, point: Point, exact: Outcome, relaxed: Point) -> Repaired | None:
         """The best feasible plan that was found."""

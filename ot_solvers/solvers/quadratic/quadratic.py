@@ -48,5 +48,5 @@ class SemismoothNewton(Solver):
         try:
             point, status = run.quadratic()
         except Stop as stop:
-            point, status = run.point_so_far(), stop.status
+            point, status = run.point_so_far(run.dual), stop.status
         return run.outcome(point, status, self.name)

@@ -49,7 +49,7 @@ class QuadraticRun:
         self.started = time.perf_counter()
         self.diagnostics: dict[str, float] = {"newton_steps": 0}
         self.dual = SemiDual(problem.geometry, problem.a, problem.b, problem.term.gamma, None, backend)
-        #: The last point seen, for outcomes of solves that are stopped.
+        #: The last point seen, of any level.
         self.point: Point | None = None
 
     # --- progress -----------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class QuadraticRun:
         for level in [*levels, gamma]:
             last = level == gamma
             if held is None and self._is_sparse():
-                held = self.candidates_at(self.point)
+                held = self.candidates_here()
             whole = self.dual.with_changes(gamma=level)
             dual = whole if held is None else whole.with_changes(geometry=held.geometry)
             tol = 0.1 * EXACT if last else LEVEL_ERROR
@@ -110,9 +110,8 @@ class QuadraticRun:
         problem, control = self.problem, self.control
         gamma = problem.term.gamma
         if control.init is not None:
-            return control.init[1].copy(), []
-        f, g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self._counted)
-        self.point = self.dual.at(g, entries=False)
+            return self.whole_point(control.init[1]).g, []
+        _, g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self._counted)
         if not eps > 0:
             return g, []
         # A row of mass a spreads over costs of about the square root of gamma a times the spacing: where a Gibbs
@@ -132,14 +131,12 @@ class QuadraticRun:
 
         def told(point: Point) -> None:
             nonlocal before
-            if dual.gamma == self.dual.gamma or self.point is None:
-                self.point = point
+            self.point = point
             if counted:
                 self.passed(dual.gamma * self.unit, point.error, dual.passes - before)
                 before = dual.passes
             else:
                 self.tell(point.error, dual.gamma * self.unit)
-            self.last = point
 
         point, steps = ascend(dual, g, tol, most, told)
         self.diagnostics["newton_steps"] += steps
@@ -152,23 +149,24 @@ class QuadraticRun:
 
     def _is_sparse(self) -> bool:
         """Whether rows have so few entries that candidates hold them all."""
-        last = getattr(self, "last", None)
-        return last is not None and last.plan.nnz <= 0.5 * self.candidates * last.plan.shape[0]
+        point = self.point
+        return point is not None and point.plan.nnz <= 0.5 * self.candidates * point.plan.shape[0]
 
-    def candidates_at(self, point) -> Candidates:
-        last = self.last
-        problem = self.problem
-        f = np.where(problem.a > 0, last.f, -np.inf)
-        keys = nearest(problem.geometry, f, self.dual.masked(last.g), self.candidates, self.backend)
+    def candidates_here(self, entries: int = 0) -> Candidates:
+        """Candidates at the last point, for rows of so many entries."""
+        point, problem = self.point, self.problem
+        assert point is not None
+        f = np.where(problem.a > 0, point.f, -np.inf)
+        k = entries + self.candidates
+        keys = nearest(problem.geometry, f, self.dual.masked(point.g), k, self.backend)
         self.passed(passes=2)
         held = Candidates(problem.geometry, keys, self.backend)
-        held.add(keys_of(last.plan))
+        held.add(keys_of(point.plan))
         return held
 
-    def point_so_far(self) -> Point:
+    def point_so_far(self, dual: SemiDual) -> Point:
         """Where a solve that was stopped is."""
-        last = self.point.g if self.point is not None else np.zeros(self.problem.b.size)
-        return self.dual.at(last)
+        return dual.at(np.zeros(self.problem.b.size) if self.point is None else self.point.g)
 
     def whole_point(self, g, dual: SemiDual | None = None) -> Point:
         """The semi-dual of the whole problem at g."""
@@ -185,8 +183,6 @@ class QuadraticRun:
         problem = self.problem
         plan = point.plan if plan is None else plan
         f, g = self.finite(point)
-        if plan is None:  # stopped before there was one
-            plan = self.dual.at(g).plan
         rows, columns = np.asarray(plan.sum(axis=1)), np.asarray(plan.sum(axis=0))
         error = problem.marginal_error(f, g, rows, columns)
         return Outcome(
