@@ -11,7 +11,6 @@ from ...errors import UnsupportedError
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
-from ..exact import ExactAuto
 from ..exact.run import Stop
 from .ascent import maximise
 from .degrees import enough_entries, fewest_entries
@@ -98,27 +97,16 @@ class _Run(QuadraticRun):
     def ended(self):
         """(point, status, plan)."""
         point, status = self.quadratic()
-        if (np.diff(point.plan.indptr) <= self.most).all():
+        if (np.diff(point.plan.indptr) <= self.most).all() and point.error <= EXACT:
             self.diagnostics["residual"] = point.error
             return point, status, point.plan
-        relaxed, exact = point, self.exact()
-        point = self.highest([point.g, exact.g])
+        relaxed, point = point, self.highest([point.g, self.exact.g])
         self.diagnostics["residual"] = point.error
-        best = self.repaired(point, exact, relaxed)
+        best = self.repaired(point, relaxed)
         if best is None:
             return point, Status.INFEASIBLE, point.plan
         error = float(np.abs(np.asarray(best.plan.sum(axis=0)) - self.problem.b).sum())
         return point, Status.CONVERGED if error <= max(self.control.tol, EXACT) else Status.STALLED, best.plan
-
-    def exact(self) -> Outcome:
-        """Plan and potentials of transport without regularisation: the dual optimum of one entry per row."""
-        problem = replace(self.problem, quadratic=None)
-        control = Control(self.control.tol, None, None, self.control.callback)
-        outcome = ExactAuto().solve(problem, self.backend, control)
-        self.passed(passes=outcome.n_iter)
-        if outcome.status is Status.STOPPED_BY_CALLBACK:
-            raise Stop(outcome.status)
-        return outcome
 
     def highest(self, starts: list[np.ndarray]) -> Point:
         """The best point of the limited dual that was found."""
@@ -142,7 +130,7 @@ class _Run(QuadraticRun):
     def tell_here(self, error: float) -> None:
         self.tell(error, self.dual.gamma * self.unit)
 
-    def repaired(self, point: Point, exact: Outcome, relaxed: Point) -> Repaired | None:
+    def repaired(self, point: Point, relaxed: Point) -> Repaired | None:
         """The best feasible plan that was found."""
         problem = self.problem
         if not enough_entries(problem.a, problem.b, self.most):
@@ -152,9 +140,12 @@ class _Run(QuadraticRun):
         flow, unmet = supports.flow(keys_of(point.plan), point.f, point.g)
         if not unmet > 1e-12:
             found.append(supports.improved(flow, point))
-        led = supports.led(relaxed, exact.plan)
-        for plan, f in ((exact.plan, exact.f), (led.plan, led.f)):
-            few = supports.sparsified(plan, f)
+        few = supports.sparsified(self.exact.plan, self.exact.f, thorough=True)
+        if few is not None:
+            found.append(supports.improved(few, point))
+        if relaxed.error <= EXACT:
+            led = supports.led(relaxed, self.exact.plan)
+            few = supports.sparsified(led.plan, led.f, thorough=not found)
             if few is not None:
                 found.append(supports.improved(few, point))
         self.passed(passes=2)

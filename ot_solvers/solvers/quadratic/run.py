@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
 from ...geometry import DenseGeometry
+from ...lazy import cached_property
 from ...problem import Problem
 from ...status import Progress, Status
 from ..base import Control, Outcome, is_true
 from ..candidates import Candidates, nearest
+from ..exact import ExactAuto
 from ..exact.potentials import Marginals, rough
 from ..exact.run import Stop
 from .newton import ascend
@@ -19,11 +22,13 @@ from .semidual import Point, SemiDual
 __all__ = ["QuadraticRun"]
 
 #: Largest error of a plan that is called exact: flows between these masses are right up to rounding.
-EXACT = 1e-12
+EXACT = 1e-11
 #: Ratio of neighbouring levels of gamma, entries of a row at the first, and column error at which levels end.
 RATIO, FIRST_ENTRIES, LEVEL_ERROR = 4.0, 4.0, 1e-3
 #: Newton steps on a level, and at the target.
 LEVEL_STEPS, STEPS = 30, 1000
+#: Relative gap that is rounding.
+GAP = 1e-11
 #: Times that candidates may grow before all pairs are looked at in every step.
 ROUNDS = 12
 
@@ -71,9 +76,18 @@ class QuadraticRun:
 
     def quadratic(self) -> tuple[Point, Status]:
         """The optimum without limits of entries, and how far it was reached."""
-        problem = self.problem
-        gamma = problem.term.gamma
-        g, levels = self.start()
+        point = self.from_start(*self.start())
+        if point.error > EXACT:
+            # So little regularisation, or costs so far apart, that rough potentials were too rough.
+            other = self.from_start(self.exact.g, [])
+            point = min(point, other, key=lambda each: each.error)
+        self.point = point
+        return point, self.judged(point.error)
+
+    def from_start(self, g, levels: list[float]) -> Point:
+        """The optimum by way of these levels of gamma, as far as it was reached."""
+        gamma = self.problem.term.gamma
+        self.point = None if levels else self.whole_point(g)
         held: Candidates | None = None
         dual = self.dual
         for level in [*levels, gamma]:
@@ -82,7 +96,7 @@ class QuadraticRun:
                 held = self.candidates_here()
             whole = self.dual.with_changes(gamma=level)
             dual = whole if held is None else whole.with_changes(geometry=held.geometry)
-            tol = 0.1 * EXACT if last else LEVEL_ERROR
+            tol = 0.01 * EXACT if last else LEVEL_ERROR
             point = self.ascend(dual, g, tol, STEPS if last else LEVEL_STEPS, counted=held is None)
             g = point.g
         rounds = 0
@@ -93,24 +107,44 @@ class QuadraticRun:
                 break
             rounds += 1
             if rounds == ROUNDS:
-                point = self.ascend(self.dual, g, 0.1 * EXACT, STEPS, counted=True)
+                point = self.ascend(self.dual, g, 0.01 * EXACT, STEPS, counted=True)
                 break
-            g = self.ascend(dual.with_changes(geometry=held.geometry), g, 0.1 * EXACT, STEPS, counted=False).g
-        self.point = point
-        return point, self.judged(point.error)
+            g = self.ascend(dual.with_changes(geometry=held.geometry), g, 0.01 * EXACT, STEPS, counted=False).g
+        return point
+
+    @cached_property
+    def exact(self) -> Outcome:
+        """Transport without regularisation."""
+        problem = replace(self.problem, quadratic=None)
+        control = Control(self.control.tol, None, None, self.control.callback)
+        outcome = ExactAuto().solve(problem, self.backend, control)
+        self.passed(passes=outcome.n_iter)
+        if outcome.status is Status.STOPPED_BY_CALLBACK:
+            raise Stop(outcome.status)
+        return outcome
+
+    def nearly_exact(self, point: Point) -> bool:
+        """Whether the plan of transport without regularisation is the better one: optimal up to rounding."""
+        if point.error <= EXACT or self.exact.status is not Status.CONVERGED:
+            return False
+        plan = self.exact.plan.tocoo()
+        costs = self.backend.pair_costs(self.problem.geometry, plan.row, plan.col)
+        value = float(plan.data @ costs) + 0.5 * self.dual.gamma * float(plan.data @ plan.data)
+        lower = max(point.value, self.dual.at(self.exact.g, entries=False).value)
+        return value - lower <= GAP * abs(value)
 
     def judged(self, error: float) -> Status:
         """Status by the column error of a plan whose rows are exact."""
         if error <= max(self.control.tol, 0.0):
             return Status.CONVERGED
-        return Status.PRECISION_LIMIT if error <= 1e-11 else Status.STALLED
+        return Status.PRECISION_LIMIT if error <= EXACT else Status.STALLED
 
     def start(self) -> tuple[np.ndarray, list[float]]:
         """Column potentials, and levels of gamma above the target on which to begin."""
         problem, control = self.problem, self.control
         gamma = problem.term.gamma
         if control.init is not None:
-            return self.whole_point(control.init[1]).g, []
+            return control.init[1].copy(), []
         _, g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self._counted)
         if not eps > 0:
             return g, []
