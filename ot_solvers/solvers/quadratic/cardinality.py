@@ -100,13 +100,14 @@ class _Run(QuadraticRun):
         if (np.diff(point.plan.indptr) <= self.most).all() and point.error <= EXACT:
             self.diagnostics["residual"] = point.error
             return point, status, point.plan
+        if self.exact.status is Status.INFEASIBLE:
+            return point, Status.INFEASIBLE, self.limited.at(point.g).plan
         relaxed, point = point, self.highest([point.g, self.exact.g])
         self.diagnostics["residual"] = point.error
         best = self.repaired(point, relaxed)
         if best is None:
             return point, Status.INFEASIBLE, point.plan
-        error = float(np.abs(np.asarray(best.plan.sum(axis=0)) - self.problem.b).sum())
-        return point, Status.CONVERGED if error <= max(self.control.tol, EXACT) else Status.STALLED, best.plan
+        return point, Status.CONVERGED, best.plan
 
     def highest(self, starts: list[np.ndarray]) -> Point:
         """The best point of the limited dual that was found."""

@@ -219,6 +219,8 @@ class QuadraticRun:
         f, g = self.finite(point)
         rows, columns = np.asarray(plan.sum(axis=1)), np.asarray(plan.sum(axis=0))
         error = problem.marginal_error(f, g, rows, columns)
+        if status is Status.CONVERGED and not error <= self.control.tol + EXACT:
+            status = Status.STALLED
         return Outcome(
             f, g, status, self.n_iter, error, self.history, method, diagnostics=self.diagnostics, plan=plan
         )
