@@ -114,9 +114,12 @@ def test_points_and_matrix_in_any_blocks_get_one_verdict(k, monkeypatch):
     rng = np.random.default_rng(0)
     plan, f = rng.random(problem.shape) / 180, 0.1 * rng.normal(size=problem.shape[0])
     expected = judge_quadratic(problem, plan, f).as_record()
+    assert expected.pop("gap") is None
     monkeypatch.setattr(benchmarks.problems, "BLOCK_ENTRIES", 40)
     for again in (problem, dataclasses.replace(problem, C=None)):
-        assert judge_quadratic(again, plan, f).as_record() == pytest.approx(expected, rel=1e-12)
+        found = judge_quadratic(again, plan, f).as_record()
+        assert found.pop("gap") is None
+        assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_rows_without_weight_get_nothing_and_columns_without_weight_cost_nothing():
@@ -186,7 +189,7 @@ def test_pot_has_our_convention(adapter, k, capsys):
     problem = dataclasses.replace(SPEC, k=k).build()
     answer, verdict = judged(adapter, problem, Setting(2000, 1e-15))
     _, ours = judged("ours:Quadratic", problem, Setting(threshold=1e-9))
-    assert capsys.readouterr().out == ""
+    assert "(15, 1)" not in capsys.readouterr().out  # a shape per evaluation
     assert answer.claim is True
     assert 0 < answer.iterations < 2000
     assert verdict.dual == pytest.approx(ours.dual, rel=1e-8 if k is None else 1e-3)
