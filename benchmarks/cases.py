@@ -43,7 +43,7 @@ class Contender:
     @property
     def ours(self) -> bool:
         """Whether this is `ot_solvers`."""
-        return self.adapter.startswith("ours:")
+        return self.adapter.startswith(("ours:", "kernels:"))
 
     def matches(self, patterns: list[str]) -> bool:
         """Whether a name or a library is asked for; shell-style patterns."""

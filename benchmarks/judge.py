@@ -15,6 +15,8 @@ from .problems import Problem, cost_blocks
 
 #: Small problems that the judge looks at; rows, and columns, of a huge one.
 VALUES, SOME = 200, 500
+#: Marginal error up to which the value of a plan bounds the optimum.
+FEASIBLE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,29 @@ class ExactVerdict(Verdict):
     """
 
     gap: float
+
+
+@dataclass(frozen=True)
+class QuadraticVerdict(Verdict):
+    """What the judge found of a plan with a quadratic term; `objective` is ``<P, C> + gamma / 2 sum P**2``.
+
+    Attributes
+    ----------
+    row_error, column_error : float
+        The two parts of `marginal_error`.
+    entries : int
+        Most entries of a column.
+    dual : float, cost units
+        Value of the semi-dual at the row potentials, a lower bound of the optimum; ``-inf`` where they are broken.
+    gap : float or None
+        `objective` minus `dual`, relative to the former; None where the plan is not feasible and bounds nothing.
+    """
+
+    row_error: float
+    column_error: float
+    entries: int
+    dual: float
+    gap: float | None
 
 
 @dataclass(frozen=True)
@@ -258,6 +283,95 @@ def judge_partial(problem: Problem, plan, g=None) -> Verdict:
     return ExactVerdict(**verdict.as_record(), gap=(verdict.linear_cost - dual) / abs(verdict.linear_cost))
 
 
+def judge_quadratic(problem: Problem, plan, f) -> QuadraticVerdict:
+    """Judge a plan with a quadratic term, of few entries per column where the problem says so, and a dual point.
+
+    Parameters
+    ----------
+    problem : Problem
+        With `gamma`; `k` limits the entries of columns.
+    plan : (n, m) array or SciPy sparse array
+    f : (n,) array, cost units
+        Row potentials; those of rows without weight are not looked at. One side is enough: the best potentials of
+        the other side come with the projections of the columns.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the problem.
+    """
+    plan = plan.tocsr() if sparse.issparse(plan) else np.asarray(plan)
+    if plan.shape != problem.shape:
+        raise ValueError(f"plan must have shape {problem.shape}, not {plan.shape}")
+    dual = semi_dual(problem, f)
+    tally = _Tally(problem, problem.gamma)
+    entries = np.zeros(problem.shape[1], dtype=np.int64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows, C in problem.blocks():
+            P = plan[rows].astype(np.float64)
+            if sparse.issparse(P):
+                P = P.toarray()
+            if not (P >= 0).all():  # NaN compares false: rejected as well
+                return QuadraticVerdict(**REJECTED.as_record(), row_error=float("inf"), column_error=float("inf"),
+                                        entries=0, dual=dual, gap=None)  # fmt: skip
+            entries += np.count_nonzero(P, axis=0)
+            tally.add(rows, P, C, 0.5 * np.square(P).sum())
+        verdict = tally.verdict()
+    total = problem.a.sum(dtype=np.float64)
+    gap = None
+    if verdict.marginal_error <= FEASIBLE and np.isfinite(dual):
+        gap = (verdict.objective - dual) / abs(verdict.objective)
+    return QuadraticVerdict(
+        **verdict.as_record(),
+        row_error=float(tally.row_error / total),
+        column_error=float(np.abs(tally.columns - problem.b).sum() / total),
+        entries=int(entries.max()),
+        dual=dual,
+        gap=gap,
+    )
+
+
+def semi_dual(problem: Problem, f) -> float:
+    """``<a, f> + sum_j min <t, C_j - f> + gamma / 2 |t|**2`` over t >= 0 of sum ``b_j``, at most k entries.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the problem.
+    """
+    n, _ = problem.shape
+    f = np.asarray(f, np.float64)
+    if f.shape != (n,):
+        raise ValueError(f"potentials must have shape {(n,)}, not {f.shape}")
+    a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
+    live = a > 0
+    if not np.isfinite(f[live]).all():
+        return float("-inf")
+    value = float(a[live] @ f[live])
+    for columns, C in problem.column_blocks():
+        masses = b[columns]
+        scores = f[live] - C[:, live]
+        value += _least_costs(scores[masses > 0], masses[masses > 0], problem.gamma, problem.k)
+    return value
+
+
+def _least_costs(scores, masses, gamma: float, k: int | None) -> float:
+    """Sum over rows s of the least ``-<t, s> + gamma / 2 |t|**2``: the k highest scores, projected."""
+    if k is not None and k < scores.shape[1]:
+        scores = np.partition(scores, -k, axis=1)[:, -k:]
+    scores = np.sort(scores, axis=1)[:, ::-1]
+    top = scores[:, :1]
+    # From the top: what counts lies within gamma times a mass of it, and keeps its digits in the sums.
+    below = scores - top
+    levels = (np.cumsum(below, axis=1) - gamma * masses[:, None]) / np.arange(1, below.shape[1] + 1)
+    used = np.count_nonzero(below > levels, axis=1)
+    level = levels[np.arange(len(used)), used - 1]
+    t = np.maximum(below - level[:, None], 0.0) / gamma
+    with np.errstate(invalid="ignore"):
+        earned = np.where(t > 0, t * below, 0.0).sum()
+    return float(0.5 * gamma * np.square(t).sum() - earned - masses @ top[:, 0])
+
+
 def judge_values(problem: Problem, values) -> ValuesVerdict:
     """Judge optimal costs (Euclidean distances) of many small problems, `VALUES` of them.
 
@@ -296,23 +410,25 @@ def _linear_programme(C, a, b) -> float:
 class _Tally:
     """Sums over the blocks of a plan."""
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, strength: float | None = None):
         self.problem = problem
-        self.row_error = self.linear = self.entropy = 0.0
+        #: What the regularising term is multiplied with.
+        self.strength = problem.eps if strength is None else strength
+        self.row_error = self.linear = self.term = 0.0
         self.columns = np.zeros(problem.shape[1])
 
-    def add(self, rows, plan, C, entropy) -> None:
+    def add(self, rows, plan, C, term) -> None:
         a = self.problem.a[rows].astype(np.float64)
         self.row_error += np.abs(plan.sum(axis=1) - a).sum()
         self.columns += plan.sum(axis=0)
         # 0 * inf: a forbidden pair that carries nothing costs nothing.
         self.linear += np.where(plan > 0, plan * C, 0.0).sum()
-        self.entropy += entropy
+        self.term += term
 
     def verdict(self) -> Verdict:
         column_error = np.abs(self.columns - self.problem.b).sum()
         error = (self.row_error + column_error) / self.problem.a.sum(dtype=np.float64)
         if not np.isfinite(error):
             return REJECTED
-        objective = self.linear + self.problem.eps * self.entropy
+        objective = self.linear + self.strength * self.term
         return Verdict(float(error), float(objective), float(self.linear))

@@ -49,6 +49,10 @@ class ProblemSpec:
         are left out.
     mass : float in (0, 1) or None
         Partial transport: the share of the smaller total that is to be moved.
+    gamma : float > 0 or None
+        Quadratic transport: strength of ``gamma / 2 * sum P**2`` as a fraction of the largest cost, per mass.
+    k : int >= 1 or None
+        Entries that a column of a quadratic plan may have.
     """
 
     kind: str = "gaussian"
@@ -63,6 +67,8 @@ class ProblemSpec:
     cost: str = "W2"
     floor: float = 0.0
     mass: float | None = None
+    gamma: float | None = None
+    k: int | None = None
 
     def build(self) -> Problem:
         """Draw the problem.
@@ -95,7 +101,8 @@ class ProblemSpec:
             C = C.astype(dtype)
         a, b = a.astype(dtype), b.astype(dtype)
         mass = None if self.mass is None else self.mass * float(min(a.sum(), b.sum()))
-        return Problem(a, b, self.eps * max_cost, max_cost, x, y, C, mass=mass)
+        gamma = None if self.gamma is None else self.gamma * max_cost
+        return Problem(a, b, self.eps * max_cost, max_cost, x, y, C, mass=mass, gamma=gamma, k=self.k)
 
     def _draw(self, rng):
         """Points, costs, weights; None for what the family does not have."""
@@ -147,6 +154,10 @@ class Problem:
         those of y, each with sum 1.
     mass : float or None
         What is to be moved within the weights; None: all, the problem is balanced.
+    gamma : float or None, cost units per mass
+        Strength of the quadratic term; None where there is none.
+    k : int or None
+        Entries that a column may have; None: any number.
     """
 
     a: np.ndarray
@@ -159,6 +170,8 @@ class Problem:
     starts_x: np.ndarray | None = None
     starts_y: np.ndarray | None = None
     mass: float | None = None
+    gamma: float | None = None
+    k: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -185,6 +198,14 @@ class Problem:
             for rows in row_slices(*self.shape):
                 yield rows, self.C[rows].astype(np.float64)
 
+    def column_blocks(self):
+        """Yield ``(columns, transposed cost block)`` in float64: a row for every column."""
+        if self.C is None:
+            yield from cost_blocks(self.y, self.x)
+        else:
+            for columns in row_slices(*self.shape[::-1]):
+                yield columns, np.ascontiguousarray(self.C[:, columns].T, np.float64)
+
     def save(self, path: Path) -> None:
         """Write an uncompressed ``.npz``."""
         arrays = {k: v for k, v in vars(self).items() if v is not None}
@@ -195,8 +216,10 @@ class Problem:
         """Read what `save` wrote."""
         with np.load(path) as stored:
             arrays = {k: stored[k] for k in stored.files}
-        for scalar in {"eps", "max_cost", "mass"} & set(arrays):
+        for scalar in {"eps", "max_cost", "mass", "gamma"} & set(arrays):
             arrays[scalar] = float(arrays[scalar])
+        if "k" in arrays:
+            arrays["k"] = int(arrays["k"])
         return cls(**arrays)
 
 

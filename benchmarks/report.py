@@ -59,9 +59,12 @@ def remarks(row: Row) -> list[str]:
         found.append(f"{row.status}: {setup['message']}" if setup.get("message") else row.status)
     if row.status == "not reached" and "run" in setup:
         found.append(f"{setup['run']['seconds']:.1f} s")
-    gap = (setup.get("verdict") or {}).get("gap")
+    verdict = setup.get("verdict") or {}
+    gap = verdict.get("gap")
     if gap is not None:
         found.append(f"relative gap {gap:.0e}")
+    if "dual" in verdict:
+        found.append(f"dual value {verdict['dual']:.7g}, columns of at most {verdict['entries']} entries")
     if setup.get("compile_seconds", 0) >= 0.05:
         found.append(f"compiled in {setup['compile_seconds']:.1f} s")
     if "peak_bytes" in setup:

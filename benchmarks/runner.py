@@ -15,7 +15,15 @@ import numpy as np
 
 from .adapters import load_adapter
 from .cases import Case, Contender
-from .judge import judge_exact, judge_partial, judge_plan, judge_potentials, judge_some, judge_values
+from .judge import (
+    judge_exact,
+    judge_partial,
+    judge_plan,
+    judge_potentials,
+    judge_quadratic,
+    judge_some,
+    judge_values,
+)
 from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
 from .records import Store
@@ -54,7 +62,17 @@ class Bench:
     contender : Contender
     problem_file : Path
     limits : Limits
+
+    Attributes
+    ----------
+    shape : (int, int)
+    limit : int or None
+        Entries that a column of the plan may have.
+    reference : dict or None
+        The set-up record of the case's main contender, where it is ready and this is another.
     """
+
+    reference: dict | None = None
 
     def __init__(self, contender: Contender, problem_file: Path, limits: Limits):
         self.contender = contender
@@ -65,6 +83,7 @@ class Bench:
         self._worker: Worker | None = None
         with np.load(problem_file) as stored:
             self.shape = len(stored["a"]), len(stored["b"])
+            self.limit = int(stored["k"]) if "k" in stored else None
 
     def start(self) -> float:
         """Start a worker and load the problem; seconds of the latter."""
@@ -125,6 +144,8 @@ class Bench:
         problem = Problem.load(self.problem_file)
         if "values" in answer:
             return reply, judge_values(problem, answer["values"]).as_record()
+        if problem.gamma is not None and "plan" in answer:
+            return reply, judge_quadratic(problem, answer["plan"], answer["f"]).as_record()
         if problem.mass is not None:
             return reply, judge_partial(problem, answer["plan"], answer.get("g")).as_record()
         if "plan" in answer and "g" in answer:
@@ -172,6 +193,7 @@ def run_case(case: Case, limits: Limits, store: Store, step: Callable[[str], Non
         for contender in case.contenders:
             step(f"{case.name}: {contender.name}: set up")
             bench = Bench(contender, files[contender.dtype], limits)
+            bench.reference = _reference(case, contender, store)
             stack.callback(bench.stop)
             if _set_up(case, bench, store):
                 benches.append(bench)
@@ -185,6 +207,16 @@ def _write_problems(case: Case, folder: Path) -> dict[str, Path]:
         files[dtype] = folder / f"{dtype}.npz"
         replace(case.problem, dtype=dtype).build().save(files[dtype])
     return files
+
+
+def _reference(case: Case, contender: Contender, store: Store) -> dict | None:
+    """The set-up record of the contender that this one is, in the end, compared with."""
+    named = {c.name: c for c in case.contenders}
+    main = contender
+    while main.versus is not None:
+        main = named[main.versus]
+    known = store.setup(case, main)
+    return known if main is not contender and known is not None and known["status"] == "ready" else None
 
 
 def _set_up(case: Case, bench: Bench, store: Store) -> bool:

@@ -35,6 +35,11 @@ class NotConverged(NotReached):
     status = NOT_CONVERGED
 
 
+def repeats(round_seconds: float, run: dict) -> int:
+    """Solves like `run` that fill a round."""
+    return min(MOST_REPEATS, max(1, math.ceil(round_seconds / max(run["seconds"], 1e-9))))
+
+
 class Task(ABC):
     """A way of measuring."""
 
@@ -162,13 +167,11 @@ class ToAccuracy(Task):
     def set_up(self, bench):
         as_is = self.own is not None and bench.adapter.knob == "threshold"
         compile_seconds, found = as_asked(bench, self.own) if as_is else tune(bench, self.tol)
-        record = {"compile_seconds": compile_seconds, **found.as_record(), "repeat": self._repeat(found.run)}
+        repeat = repeats(self.round_seconds, found.run)
+        record = {"compile_seconds": compile_seconds, **found.as_record(), "repeat": repeat}
         if not found.reached:
             raise (NotConverged if as_is else NotReached)(record)
         return record
-
-    def _repeat(self, run) -> int:
-        return min(MOST_REPEATS, max(1, math.ceil(self.round_seconds / max(run["seconds"], 1e-9))))
 
     def measure(self, bench, setup):
         run = bench.run(Setting(**setup["setting"]), repeat=setup.get("repeat", 1))
@@ -260,6 +263,99 @@ class ToOptimality(Task):
 
     def measure(self, bench, setup):
         run = bench.run(Setting(**setup["setting"]))
+        return {"value": run["seconds"], "iterations": run["iterations"], "claim": run["claim"]}
+
+
+@dataclass(frozen=True)
+class ToDualValue(Task):
+    """Seconds of a solve with a quadratic term, and of others until the judge finds as high a dual value.
+
+    Solvers that end by themselves (no knob) have to bring a feasible plan, of few entries per column where the
+    problem says so. All others are tuned, their plans may miss marginals: what is compared is the dual value that
+    the judge finds at their row potentials, with that of the main contender.
+
+    Parameters
+    ----------
+    tol : float
+        By how much, relative to it, a dual value may be below that of the main contender; without limits of
+        entries also the largest relative gap of a plan.
+    feasible : float
+        Marginal error of a plan that is rounding.
+    memory : bool
+        Also record the peak memory of one run of solvers that end by themselves.
+    round_seconds : float
+        As in `ToAccuracy`.
+    """
+
+    kind = "to-dual-value"
+    quantity = "seconds"
+
+    tol: float = 1e-8
+    feasible: float = 1e-9
+    memory: bool = False
+    round_seconds: float = 0.05
+
+    def set_up(self, bench):
+        record = self._whole(bench) if bench.adapter.knob is None else self._tuned(bench)
+        return record | {"repeat": repeats(self.round_seconds, record["run"])}
+
+    def _whole(self, bench) -> dict:
+        setting = Setting(threshold=self.feasible)
+        compile_seconds = bench.compile(setting)
+        first = bench.run(setting)
+        run, verdict = bench.judged_run(setting)
+        record = {
+            "compile_seconds": compile_seconds + max(0.0, first["seconds"] - run["seconds"]),
+            "setting": setting.as_record(),
+            "run": run,
+            "verdict": verdict,
+        }
+        if self.memory:
+            peak = bench.run(setting, memory=True)
+            record |= {k: peak[k] for k in ("peak_bytes", "peak_source")}
+        if wrong := self._wrong(bench, verdict):
+            raise NotReached({**record, "message": wrong})
+        return record
+
+    def _wrong(self, bench, verdict) -> str:
+        """What is wrong with an answer; nothing where it is empty."""
+        if not verdict["marginal_error"] <= self.feasible:
+            return f"judged error {verdict['marginal_error']:.1e}"
+        if bench.limit is not None and verdict["entries"] > bench.limit:
+            return f"{verdict['entries']} entries in a column"
+        if verdict["gap"] is None:
+            return "no dual value"
+        # Rounding apart, no plan is below its dual; with limits of entries it may be above it.
+        if not verdict["gap"] >= -self.feasible or (bench.limit is None and verdict["gap"] > self.tol):
+            return f"relative gap {verdict['gap']:.1e}"
+        if bench.reference is not None and (short := self._short(bench)(verdict)) > self.tol:
+            return f"dual value {short:.1e} too low"
+        return ""
+
+    @staticmethod
+    def _short(bench):
+        """Function of a verdict: by how much its dual value is below that of the main contender, relatively."""
+        aim = bench.reference["verdict"]["dual"]
+        return lambda verdict: max(0.0, (aim - verdict["dual"]) / abs(aim))
+
+    def _tuned(self, bench) -> dict:
+        if bench.reference is None:
+            raise NotReached({"message": "no dual value to compare with"})
+        compile_seconds, found = tune(bench, self.tol, self._short(bench))
+        record = {"compile_seconds": compile_seconds, **found.as_record()}
+        if not found.reached:
+            # No ratio, but a bound: so much longer than the main contender's whole solution, and not there yet.
+            times = found.run["seconds"] / bench.reference["run"]["seconds"]
+            short = self._short(bench)(found.verdict)
+            message = (
+                f"dual value {short:.1e} too low after {found.run['iterations']} iterations and {times:.2g} times "
+                "the time of ours"
+            )
+            raise NotReached({**record, "message": message})
+        return record
+
+    def measure(self, bench, setup):
+        run = bench.run(Setting(**setup["setting"]), repeat=setup["repeat"])
         return {"value": run["seconds"], "iterations": run["iterations"], "claim": run["claim"]}
 
 

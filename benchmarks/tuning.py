@@ -10,6 +10,7 @@ Where peers cannot be brought to the judge's tolerance, they are asked for a thr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from .adapters import Setting
@@ -49,14 +50,21 @@ class Found:
         return asdict(self)
 
 
-def tune(bench, tol: float) -> tuple[float, Found]:
+def marginal_error(verdict: dict) -> float:
+    """Both sides, as judged."""
+    return verdict["marginal_error"]
+
+
+def tune(bench, tol: float, error_of: Callable[[dict], float] = marginal_error) -> tuple[float, Found]:
     """Tune a contender to a tolerance.
 
     Parameters
     ----------
     bench : runner.Bench
     tol : float
-        Both-sided marginal error, judged.
+        Of the judged error.
+    error_of : callable
+        The error in a verdict that counts; both-sided marginal error by default.
 
     Returns
     -------
@@ -68,12 +76,12 @@ def tune(bench, tol: float) -> tuple[float, Found]:
         setting = Setting(threshold=tol)
         compile_seconds = bench.compile(setting)
         bench.run(setting)  # lazy initialisations
-        return compile_seconds, _one_run(bench, setting, tol)
+        return compile_seconds, _one_run(bench, setting, tol, error_of)
     compile_seconds, cap = _cap(bench)
     if knob == "iterations":
-        return compile_seconds, _tune_iterations(bench, tol, cap)
+        return compile_seconds, _tune_iterations(bench, tol, cap, error_of)
     compile_seconds += bench.compile(Setting(cap, tol))
-    return compile_seconds, _tune_threshold(bench, tol, cap)
+    return compile_seconds, _tune_threshold(bench, tol, cap, error_of)
 
 
 def as_asked(bench, threshold: float) -> tuple[float, Found]:
@@ -124,21 +132,21 @@ def _pilot(bench) -> tuple[float, float]:
     return compile_seconds, seconds / max(1, long["iterations"] - short["iterations"])
 
 
-def _one_run(bench, setting: Setting, tol: float) -> Found:
+def _one_run(bench, setting: Setting, tol: float, error_of) -> Found:
     run, verdict = bench.judged_run(setting)
-    error = verdict["marginal_error"]
+    error = error_of(verdict)
     reached = error <= tol * SLACK
     message = "" if reached else f"judged error {error:.1e} after {run['iterations']} iterations"
     return Found(reached, setting.as_record(), run, verdict, message)
 
 
-def _tune_threshold(bench, tol: float, cap: int) -> Found:
+def _tune_threshold(bench, tol: float, cap: int, error_of) -> Found:
     threshold = bench.adapter.first_threshold(tol, bench.shape)
     passing = failing = None  # the loosest threshold that passes, the tightest that fails
     best = last = None
     for _ in range(ATTEMPTS):
-        last = _one_run(bench, Setting(cap, threshold), tol)
-        error = last.verdict["marginal_error"]
+        last = _one_run(bench, Setting(cap, threshold), tol, error_of)
+        error = error_of(last.verdict)
         if last.reached:
             best, passing = last, threshold
             if error >= CLOSE * tol:
@@ -181,11 +189,11 @@ def _next_threshold(threshold, excess, passing, failing):
     return proposal
 
 
-def _tune_iterations(bench, tol: float, cap: int) -> Found:
+def _tune_iterations(bench, tol: float, cap: int, error_of) -> Found:
     low, high = 0, bench.adapter.pilot[0]  # too few, perhaps enough
     while True:
         bench.compile(Setting(high))
-        found = _one_run(bench, Setting(high), tol)
+        found = _one_run(bench, Setting(high), tol, error_of)
         if found.reached:
             break
         if high >= cap:
@@ -196,7 +204,7 @@ def _tune_iterations(bench, tol: float, cap: int) -> Found:
     while high - low > max(1, high // 20):
         middle = (low + high) // 2
         bench.compile(Setting(middle))
-        tried = _one_run(bench, Setting(middle), tol)
+        tried = _one_run(bench, Setting(middle), tol, error_of)
         if tried.reached:
             found, high = tried, middle
         else:

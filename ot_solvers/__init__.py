@@ -16,6 +16,7 @@ from .errors import (
     PerformanceWarning,
     UnsupportedError,
 )
+from .matching import Assigned, assignment_from
 from .pairwise import PairwiseProgress, pairwise_wasserstein
 from .path import solve_path
 from .regularisers import Entropic, Quadratic, SparsityConstrained
@@ -38,6 +39,7 @@ from .wasserstein import WassersteinDistance, wasserstein
 
 __all__ = [
     "SNS",
+    "Assigned",
     "Assignment",
     "ConvergenceError",
     "ConvergenceWarning",
@@ -63,6 +65,7 @@ __all__ = [
     "UnsupportedError",
     "WassersteinDistance",
     "__version__",
+    "assignment_from",
     "costs",
     "couplings",
     "dependency",

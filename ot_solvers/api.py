@@ -502,7 +502,8 @@ def _why_infeasible(problem: Problem, outcome: Outcome) -> str:
     if outcome.status is Status.INFEASIBLE and not outcome.diagnostics.get("fewest_entries"):
         reason = feasible_marginals(problem)[1] if problem.geometry.forbids else ""
         return reason or "the forbidden pairs leave no plan with these marginals: allow more of them"
-    if problem.eps == 0 or outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK):
+    exact = problem.eps == 0 and problem.quadratic is None
+    if exact or outcome.status in (Status.CONVERGED, Status.STOPPED_BY_CALLBACK):
         return ""
     if outcome.status is Status.PRECISION_LIMIT and outcome.error <= 1e-6:
         return ""  # without a plan the potentials run away until rounding ends it, far from the marginals

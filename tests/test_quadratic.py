@@ -191,6 +191,60 @@ def test_a_callback_may_stop(reg):
         assert ots.solve(C, reg=reg, max_iter=3).n_iter <= 5
 
 
+HARD = {
+    "hardly any regularisation": lambda C: (C, 1e-12),
+    "little regularisation": lambda C: (C, 1e-6),
+    "much regularisation": lambda C: (C, 1e6),
+    "huge costs": lambda C: (C * 1e200, 1e200),
+    "tiny costs": lambda C: (C * 1e-200, 1e-200),
+    "shifted costs": lambda C: (C + 1e9, 1.0),
+    "negative costs": lambda C: (C - 5.0, 1.0),
+    "one huge cost": lambda C: (C + 1e12 * (np.arange(C.size) == 7).reshape(C.shape), 1.0),
+    "pairs forbidden by huge costs": lambda C: (
+        np.where((np.median(C) < C) & ~np.eye(80, dtype=bool), 1e12, C),
+        1.0,
+    ),
+    "ties": lambda C: (np.round(4 * C), 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_hard_costs(kind):
+    C, strength = HARD[kind](squares(80, 80)[2])
+    for reg in (ots.Quadratic(strength), ots.SparsityConstrained(strength, 3)):
+        solution = ots.solve(C, reg=reg)
+        assert solution.converged
+        assert solution.marginal_error <= 1e-9
+        value = float(solution)
+        P = solution.sparse_plan(1.0).toarray()
+        assert value == pytest.approx(float((P * C).sum() + 0.5 * strength * (P**2).sum()), rel=1e-9)
+        assert solution.gap >= -1e-9 * abs(value)
+        if isinstance(reg, ots.Quadratic):
+            assert solution.gap <= 1e-9 * abs(value)
+        else:
+            assert (P > 0).sum(0).max() <= 3
+
+
+def test_weights_of_all_sizes():
+    rng = np.random.default_rng(0)
+    w = rng.gamma(0.05, size=80) + 1e-300
+    a = w / w.sum()
+    C = squares(80, 80)[2]
+    check_optimal(ots.solve(C, a, reg=ots.Quadratic(1.0)), C, a, np.full(80, 1 / 80), 1.0)
+    for unit in (1e200, 1e-200):
+        scaled = ots.solve(C, np.full(80, unit), np.full(80, unit), reg=ots.Quadratic(1 / unit))
+        assert scaled.converged
+        assert abs(scaled.gap) <= 1e-9 * float(scaled)
+
+
+@pytest.mark.parametrize("reg", [ots.Quadratic(1.0), ots.SparsityConstrained(1.0, 2)])
+def test_forbidden_pairs_that_leave_no_plan(reg):
+    C = np.full((4, 4), np.inf)
+    C[:3, 0], C[3] = 0.0, 1.0
+    with pytest.raises(ots.InfeasibleError, match="no allowed column"):
+        ots.solve(C, reg=reg)
+
+
 # --- few entries -----------------------------------------------------------------------------------------------
 
 

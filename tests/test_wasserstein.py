@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 import ot_solvers as ots
-from ot_solvers.solvers import auto
+from ot_solvers.solvers.exact import choice
 
 
 def clouds(kind, rng, n, m):
@@ -36,7 +36,7 @@ KINDS = ["gaussian", "apart", "heavy", "clusters", "lattice", "high dimension"]
 @pytest.mark.parametrize("p", [1, 2, 3.5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interval_holds_the_distance_and_is_as_short_as_asked(kind, p, seed, monkeypatch):
-    monkeypatch.setattr(auto, "ALL_PAIRS", 0)
+    monkeypatch.setattr(choice, "ALL_PAIRS", 0)
     rng = np.random.default_rng(seed)
     n, m = rng.integers(210, 500, size=2)
     x, y = clouds(kind, rng, n, m)

@@ -55,7 +55,7 @@ class NumpyExp(Adapter):
 class PolynomialExp(NumpyExp):
     """The package's own vectorised ``exp2``, the fastest we know of on a CPU: the limit of its kernels.
 
-    The one place that looks behind the public API: a limit has to be that of the arithmetic we use.
+    This looks behind the public API, as `kernels` does: a limit has to be that of the arithmetic we use.
     """
 
     modules = ("ot_solvers",)

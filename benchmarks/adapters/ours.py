@@ -109,6 +109,56 @@ class ExactSample(Exact):
         return self.ots.solve_sample(*arrays, **keywords)
 
 
+class Quadratic(Dense):
+    """``ots.solve`` with a quadratic term, and few entries per column where the problem says so."""
+
+    def reg(self):
+        p = self.problem
+        return self.ots.Quadratic(p.gamma) if p.k is None else self.ots.SparsityConstrained(p.gamma, p.k)
+
+    def run(self, setting: Setting):
+        keywords = {} if setting.fixed else {"tol": setting.threshold}
+        solution = self.solve(
+            *self.arrays, reg=self.reg(), max_iter=setting.max_iter, on_failure="ignore", **keywords
+        )
+        return solution, setting
+
+    def answer(self, raw):
+        solution, setting = raw
+        details = {
+            "claimed gap": float(solution.gap),
+            "value": float(solution.value),
+            "dual value": float(solution.dual_value),
+            **{name: float(value) for name, value in solution.diagnostics.items()},
+        }
+        return Answer(
+            f=np.asarray(solution.potentials[0], np.float64),
+            plan=solution.sparse_plan(1.0),
+            iterations=int(solution.n_iter),
+            claim=None if setting.fixed else bool(solution.converged),
+            details=details,
+        )
+
+
+class QuadraticSample(Quadratic):
+    """``ots.solve_sample`` on points, squared Euclidean cost, with a quadratic term: no matrix is formed."""
+
+    def cost_arrays(self):
+        return self.problem.x, self.problem.y
+
+    def solve(self, *arrays, **keywords):
+        return self.ots.solve_sample(*arrays, **keywords)
+
+
+class QuadraticDual(Quadratic):
+    """`Quadratic`, ended by ``max_iter`` when its dual value is high enough: no plan is repaired.
+
+    The plan of a dual point has exact columns and misses the rows, as those of other dual solvers do.
+    """
+
+    knob = "iterations"
+
+
 class Wasserstein(ExactSample):
     """``ots.wasserstein`` of order 2, to half of the relative gap that the cost may have."""
 

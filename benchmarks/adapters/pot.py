@@ -11,6 +11,7 @@ cost of an iteration. Every solver forms the dense plan before it returns.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 
@@ -152,6 +153,86 @@ class EpsilonScaling(Stabilized):
 
     def iterations(self, log):
         return int(log["niter"]) + 1
+
+
+class _Smooth(Adapter):
+    """Shared parts of ``ot.smooth``: L-BFGS-B of SciPy on a dual with a quadratic term.
+
+    Its ``reg`` is our gamma, the term is halved there too; its limit of entries is one of columns, and fails where
+    it is not below the number of rows (0.9.7). Row potentials ``alpha`` have the sign of ours. SciPy is given the
+    threshold twice: for the decrease of the dual value per step, relative to at least 1, and for the largest entry
+    of the gradient. With a limit of entries the semi-dual prints in every evaluation: to a closed channel here, so
+    that the time of a terminal does not count.
+    """
+
+    modules = ("ot",)
+    # Evaluations of large problems take most of a second.
+    pilot = (2, 8)
+
+    @classmethod
+    def first_threshold(cls, tol, shape):
+        # Dual values of unit costs are some thousandths or hundredths, and many small steps make up the error.
+        return 1e-4 * tol
+
+    def prepare(self):
+        self.ot = _import()
+        self.arrays = [np.asarray(v, np.float64) for v in (self.problem.a, self.problem.b, self.problem.C)]
+
+    def run(self, setting: Setting):
+        p = self.problem
+        kind = {"reg_type": "l2"} if p.k is None else {"reg_type": "sparsity_constrained", "max_nz": p.k}
+        # No decrease is below 0: exactly max_iter iterations, until the line search finds no more.
+        stop = 0.0 if setting.fixed else setting.threshold
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            plan, log = self.solve(
+                *self.arrays, p.gamma, stopThr=stop, numItermax=setting.max_iter, log=True, **kind
+            )
+        return plan, log, setting
+
+    def solve(self, *arrays, **keywords):
+        raise NotImplementedError
+
+    def answer(self, raw):
+        plan, log, setting = raw
+        found = log["res"]
+        claim = None if setting.fixed else bool(found.success)
+        return Answer(f=np.asarray(log["alpha"]), plan=plan, iterations=int(found.nit), claim=claim)
+
+
+class SmoothDual(_Smooth):
+    """``ot.smooth.smooth_ot_dual``: both sides' potentials."""
+
+    def solve(self, *arrays, **keywords):
+        return self.ot.smooth.smooth_ot_dual(*arrays, **keywords)
+
+
+class SmoothSemiDual(_Smooth):
+    """``ot.smooth.smooth_ot_semi_dual``: row potentials; columns are projected."""
+
+    def solve(self, *arrays, **keywords):
+        return self.ot.smooth.smooth_ot_semi_dual(*arrays, **keywords)
+
+
+class SemiDualEvaluation(_Smooth):
+    """``ot.smooth.semi_dual_obj_grad``: so many evaluations of value and gradient at 0, nothing else."""
+
+    knob = None
+
+    def prepare(self):
+        super().prepare()
+        p, smooth = self.problem, self.ot.smooth
+        self.regul = smooth.SquaredL2(p.gamma) if p.k is None else smooth.SparsityConstrained(p.k, p.gamma)
+
+    def run(self, setting: Setting):
+        alpha = np.zeros(self.problem.shape[0])
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            for _ in range(setting.max_iter):
+                found = self.ot.smooth.semi_dual_obj_grad(alpha, *self.arrays, self.regul)
+        return setting.max_iter, found
+
+    def answer(self, raw):
+        iterations, (value, gradient) = raw
+        return Answer(iterations=iterations, details={"value": float(value), "error": float(abs(gradient).sum())})
 
 
 class Emd(Adapter):

@@ -15,6 +15,9 @@ import numpy as np
 
 from .base import Adapter, Answer, Setting
 
+#: Of the quadratic problem.
+QUADRATIC_METHODS = ("grssn", "assn", "lbfgs_dual", "lbfgs_semi_dual", "apdagd", "pdaam", "bcd", "gd")
+
 #: ``sinkhorn_apdagd`` is left out: first order, and no contender next to ``bcd``.
 METHODS = ("lbfgs_dual", "ssns", "splr", "sparse_newton", "bcd", "newton")
 
@@ -71,3 +74,48 @@ class Entropic(Adapter):
             # raises: to return early is to have converged.
             return result.niter < setting.max_iter
         return bool(result.mar_errs[-1] < setting.threshold)  # false for NaN, where the others give up
+
+
+class Quadratic(Adapter):
+    """``regot.qrot_<method>``, its options left at their defaults.
+
+    Objective ``<P, C> + reg / 2 sum P**2``: ``reg`` is our gamma, and ``P = [alpha + beta - C]_+ / reg`` but for
+    the accelerated methods (``"apdagd"``, ``"pdaam"``), whose plan is an average. ``dual`` holds alpha and beta.
+    The library stops where the 2-norm of the gradient is below a few of its thresholds.
+
+    Options
+    -------
+    method : {"grssn", "assn", "lbfgs_dual", "lbfgs_semi_dual", "apdagd", "pdaam", "bcd", "gd"}
+        ``"grssn"`` and ``"assn"`` are semismooth Newton methods.
+    """
+
+    modules = ("regot",)
+    # Steps of Newton and of bcd take seconds on large problems.
+    pilot = (2, 6)
+
+    @classmethod
+    def first_threshold(cls, tol, shape):
+        # A dual value is off by about the square of the gradient.
+        return 1e-2 * np.sqrt(tol)
+
+    def prepare(self):
+        import regot
+
+        method = self.options["method"]
+        if method not in QUADRATIC_METHODS:
+            raise ValueError(f"method must be one of {QUADRATIC_METHODS}, not {method!r}")
+        p = self.problem
+        if p.k is not None:
+            raise ValueError("there are no limits of entries")
+        self.solve = getattr(regot, f"qrot_{method}")
+        self.arrays = np.asfortranarray(p.C, np.float64), *(np.asarray(v, np.float64) for v in (p.a, p.b))
+
+    def run(self, setting: Setting):
+        threshold = 0.0 if setting.fixed else setting.threshold
+        return self.solve(*self.arrays, self.problem.gamma, threshold, setting.max_iter, 0), setting
+
+    def answer(self, raw):
+        result, setting = raw
+        alpha = np.array(result.dual[: self.problem.shape[0]])
+        claim = None if setting.fixed else bool(result.niter < setting.max_iter)
+        return Answer(f=alpha, plan=np.array(result.plan), iterations=int(result.niter), claim=claim)

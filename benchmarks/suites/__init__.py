@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import exact, large, newton, regimes, sinkhorn, smoke, sns_paper
+from . import exact, large, newton, regimes, sinkhorn, smoke, sns_paper, sparse
 from .base import Suite
 
 SUITES: dict[str, Suite] = {
@@ -12,6 +12,7 @@ SUITES: dict[str, Suite] = {
         newton.SUITE,
         exact.SUITE,
         large.SUITE,
+        sparse.SUITE,
         regimes.SUITE,
         sns_paper.SUITE,
         smoke.SUITE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from benchmarks.cases import Case, Contender
 from benchmarks.problems import ProblemSpec
-from benchmarks.tasks import PerIteration, StartUp, ToAccuracy
+from benchmarks.tasks import PerIteration, StartUp, ToAccuracy, ToDualValue
 
 from .base import Suite
 
@@ -52,6 +52,17 @@ SUITE = Suite(
                 Contender(
                     "scipy-assignment", "scipy_exact:Assignment", versus="ours", note="exact, unregularised"
                 ),
+            ),
+        ),
+        Case(
+            "sparse",
+            "time to a dual value within 1e-4, at most 2 entries per column, n = 12, m = 15",
+            ProblemSpec("uniform", n=12, m=15, d=2, gamma=0.1, k=2),
+            ToDualValue(tol=1e-4, round_seconds=0.0),
+            (
+                Contender("ours", "ours:Quadratic"),
+                Contender("ours-dual", "ours:QuadraticDual", versus="ours", note="without a feasible plan"),
+                Contender("pot-semi-dual", "pot:SmoothSemiDual", versus="ours-dual"),
             ),
         ),
         Case(

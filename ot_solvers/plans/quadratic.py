@@ -13,7 +13,7 @@ from .sparse import SparsePlan
 __all__ = ["QuadraticPlan"]
 
 #: L1 distance of both marginals that is rounding.
-ROUNDING = 1e-11
+ROUNDING = 1e-10
 
 
 class QuadraticPlan(SparsePlan):

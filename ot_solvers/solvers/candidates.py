@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import SparseGeometry
+from ..geometry import DenseGeometry, SparseGeometry
 from ..geometry.base import Geometry
 
 __all__ = ["Candidates", "nearest"]
@@ -21,9 +21,9 @@ def nearest(geometry: Geometry, f, g, k: int, backend) -> np.ndarray:
     k : int >= 1
     """
     n, m = geometry.shape
-    by_row, _ = backend.top_k(geometry, g, 1.0, min(k, m))
-    by_column, _ = backend.top_k(geometry.T, f, 1.0, min(k, n))
     rows, columns = np.flatnonzero(f > -np.inf), np.flatnonzero(g > -np.inf)
+    by_row, _ = backend.top_k(geometry, g, 1.0, min(k, columns.size))
+    by_column, _ = backend.top_k(geometry.T, f, 1.0, min(k, rows.size))
     keys = (rows[:, None] * m + by_row[rows], by_column[columns] * m + columns[:, None])
     return np.unique(np.concatenate([key.ravel() for key in keys]))
 
@@ -41,10 +41,12 @@ class Candidates:
 
     def __init__(self, geometry: Geometry, keys: np.ndarray, backend):
         self.whole, self.backend = geometry, backend
+        #: What costs are held without: far from zero they would take the digits of what is computed from them.
+        self.shift = geometry.shift if isinstance(geometry, DenseGeometry) else 0.0
         self.keys, self.costs = self._allowed(keys)
 
     def _allowed(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        costs = self.backend.pair_costs(self.whole, *np.divmod(keys, self.whole.shape[1]))
+        costs = self.backend.pair_costs(self.whole, *np.divmod(keys, self.whole.shape[1])) - self.shift
         finite = np.isfinite(costs)
         return keys[finite], costs[finite]
 
@@ -58,7 +60,7 @@ class Candidates:
 
     @property
     def geometry(self) -> SparseGeometry:
-        """The candidates as a geometry of the same shape."""
+        """The candidates as a geometry of the same shape, costs without `shift`."""
         from scipy import sparse
 
         rows, columns = np.divmod(self.keys, self.whole.shape[1])

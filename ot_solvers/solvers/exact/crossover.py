@@ -11,6 +11,7 @@ import numpy as np
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
+from ..candidates import nearest
 from .potentials import Marginals, refined, rough
 from .run import ExactRun, Stop
 
@@ -122,14 +123,10 @@ class _Run(ExactRun):
 
     def nearest(self, k: int) -> np.ndarray:
         """Keys of the pairs that are among the k with the smallest reduced costs of their row or column."""
-        geometry = self.problem.geometry
-        n, m = geometry.shape
-        by_row, _ = self.backend.top_k(geometry, self.masked_g, 1.0, min(k, self.columns.size))
         masked_f = np.where(self.problem.a > 0, self.f, -np.inf)
-        by_column, _ = self.backend.top_k(geometry.T, masked_f, 1.0, min(k, self.rows.size))
+        keys = nearest(self.problem.geometry, masked_f, self.masked_g, k, self.backend)
         self.passed(passes=2)
-        keys = (self.rows[:, None] * m + by_row[self.rows], by_column[self.columns] * m + self.columns[:, None])
-        return np.unique(np.concatenate([key.ravel() for key in keys]))
+        return keys
 
     def arcs(self, keys: np.ndarray):
         """(rows, columns, costs) of allowed pairs, numbered among the points with weight."""

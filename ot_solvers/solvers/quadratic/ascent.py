@@ -13,6 +13,8 @@ __all__ = ["maximise"]
 
 #: Corrections that the quasi-Newton method keeps.
 MEMORY = 20
+#: Share of the rise so far that a step must add.
+RISE = 1e-8
 
 
 def maximise(dual: SemiDual, g, most: int, told: Callable[[float], None]) -> np.ndarray:
@@ -48,6 +50,6 @@ def maximise(dual: SemiDual, g, most: int, told: Callable[[float], None]) -> np.
         told(point.error)
         return (origin - point.value) * (n / unit), -n * point.gradient[live]
 
-    options = {"maxfun": most, "maxiter": most, "maxcor": MEMORY, "ftol": 0.0, "gtol": 1e-10}
+    options = {"maxfun": most, "maxiter": most, "maxcor": MEMORY, "ftol": RISE, "gtol": 1e-10}
     minimize(descent, np.zeros(int(live.sum())), jac=True, method="L-BFGS-B", options=options)
     return best[1]

@@ -11,8 +11,6 @@ from ...errors import UnsupportedError
 from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
-from ..candidates import Candidates, nearest
-from ..exact import ExactAuto
 from ..exact.run import Stop
 from .ascent import maximise
 from .degrees import enough_entries, fewest_entries
@@ -24,6 +22,8 @@ __all__ = ["SemiDualAscent"]
 
 #: Evaluations of the dual on candidates, each time that they have grown.
 EVALUATIONS = 400
+#: Relative rise of the dual below which another round of them is not worth its time.
+RISE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class SemiDualAscent(Solver):
         try:
             point, status, plan = run.ended()
         except Stop as stop:
-            point, status, plan = run.limited.at(run.point_so_far().g), stop.status, None
+            point, status, plan = run.point_so_far(run.limited), stop.status, None
         return run.outcome(point, status, self.name, plan)
 
 
@@ -97,27 +97,17 @@ class _Run(QuadraticRun):
     def ended(self):
         """(point, status, plan)."""
         point, status = self.quadratic()
-        if (np.diff(point.plan.indptr) <= self.most).all():
+        if (np.diff(point.plan.indptr) <= self.most).all() and point.error <= EXACT:
             self.diagnostics["residual"] = point.error
             return point, status, point.plan
-        relaxed, exact = point, self.exact()
-        point = self.highest([point.g, exact.g])
+        if self.exact.status is Status.INFEASIBLE:
+            return point, Status.INFEASIBLE, self.limited.at(point.g).plan
+        relaxed, point = point, self.highest([point.g, self.exact.g])
         self.diagnostics["residual"] = point.error
-        best = self.repaired(point, exact, relaxed)
+        best = self.repaired(point, relaxed)
         if best is None:
             return point, Status.INFEASIBLE, point.plan
-        error = float(np.abs(np.asarray(best.plan.sum(axis=0)) - self.problem.b).sum())
-        return point, Status.CONVERGED if error <= max(self.control.tol, EXACT) else Status.STALLED, best.plan
-
-    def exact(self) -> Outcome:
-        """Plan and potentials of transport without regularisation: the dual optimum of one entry per row."""
-        problem = replace(self.problem, quadratic=None)
-        control = Control(self.control.tol, None, None, self.control.callback)
-        outcome = ExactAuto().solve(problem, self.backend, control)
-        self.passed(passes=outcome.n_iter)
-        if outcome.status is Status.STOPPED_BY_CALLBACK:
-            raise Stop(outcome.status)
-        return outcome
+        return point, Status.CONVERGED, best.plan
 
     def highest(self, starts: list[np.ndarray]) -> Point:
         """The best point of the limited dual that was found."""
@@ -125,35 +115,23 @@ class _Run(QuadraticRun):
         best = max(points, key=lambda point: point.value)
         if (self.most == 1).all():
             return best
-        held = None
+        self.point = best
+        held = self.candidates_here(int(self.most.max()))
         for _ in range(ROUNDS):
-            if held is None:
-                held = self.around(best)
             dual = self.limited.with_changes(geometry=held.geometry)
             g = maximise(dual, best.g, EVALUATIONS, self.tell_here)
             point = self.whole_point(g, self.limited)
             missing = held.add(keys_of(point.plan))
             rise = point.value - best.value
             best = max(best, point, key=lambda each: each.value)
-            if not missing or rise <= 1e-12 * abs(best.value):
+            if rise <= RISE * abs(best.value) and (not missing or rise <= 0):
                 break
         return best
 
     def tell_here(self, error: float) -> None:
         self.tell(error, self.dual.gamma * self.unit)
 
-    def around(self, point: Point):
-        """Candidates at a point: more than rows may have entries."""
-        problem = self.problem
-        f = np.where(problem.a > 0, point.f, -np.inf)
-        k = int(self.most.max()) + self.candidates
-        keys = nearest(problem.geometry, f, self.limited.masked(point.g), k, self.backend)
-        self.passed(passes=2)
-        held = Candidates(problem.geometry, keys, self.backend)
-        held.add(keys_of(point.plan))
-        return held
-
-    def repaired(self, point: Point, exact: Outcome, relaxed: Point) -> Repaired | None:
+    def repaired(self, point: Point, relaxed: Point) -> Repaired | None:
         """The best feasible plan that was found."""
         problem = self.problem
         if not enough_entries(problem.a, problem.b, self.most):
@@ -163,9 +141,12 @@ class _Run(QuadraticRun):
         flow, unmet = supports.flow(keys_of(point.plan), point.f, point.g)
         if not unmet > 1e-12:
             found.append(supports.improved(flow, point))
-        led = supports.led(relaxed, exact.plan)
-        for plan, f in ((exact.plan, exact.f), (led.plan, led.f)):
-            few = supports.sparsified(plan, f)
+        few = supports.sparsified(self.exact.plan, self.exact.f, thorough=True)
+        if few is not None:
+            found.append(supports.improved(few, point))
+        if relaxed.error <= EXACT:
+            led = supports.led(relaxed, self.exact.plan)
+            few = supports.sparsified(led.plan, led.f, thorough=not found)
             if few is not None:
                 found.append(supports.improved(few, point))
         self.passed(passes=2)

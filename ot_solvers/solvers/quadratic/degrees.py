@@ -14,7 +14,7 @@ ROUNDING = 1e-12
 #: Moves without a new best count before the search gives up: per entry too many, at the least and at the most.
 PATIENCE, LEAST_PATIENCE, MOST_PATIENCE = 20, 300, 2000
 #: Exchanges that a search looks at in all: a few seconds.
-WORK = 1_000_000
+WORK = 500_000
 #: Seconds that an integer programme may take.
 SECONDS = 5.0
 #: Moves that make a plan cheaper, per row.

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ...errors import UnsupportedError
 from ...problem import Problem
+from ...status import Status
 from ..base import Control, Outcome, Solver
 from ..exact.run import Stop
 from .run import QuadraticRun
@@ -47,6 +48,9 @@ class SemismoothNewton(Solver):
         run = QuadraticRun(problem, backend, control, self.candidates)
         try:
             point, status = run.quadratic()
+            plan = None
+            if run.nearly_exact(point):
+                status, plan = Status.CONVERGED, run.exact.plan
         except Stop as stop:
-            point, status = run.point_so_far(), stop.status
-        return run.outcome(point, status, self.name)
+            point, status, plan = run.point_so_far(run.dual), stop.status, None
+        return run.outcome(point, status, self.name, plan)

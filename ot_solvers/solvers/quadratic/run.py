@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
 from ...geometry import DenseGeometry
+from ...lazy import cached_property
 from ...problem import Problem
 from ...status import Progress, Status
 from ..base import Control, Outcome, is_true
 from ..candidates import Candidates, nearest
+from ..exact import ExactAuto
 from ..exact.potentials import Marginals, rough
 from ..exact.run import Stop
 from .newton import ascend
@@ -19,11 +22,13 @@ from .semidual import Point, SemiDual
 __all__ = ["QuadraticRun"]
 
 #: Largest error of a plan that is called exact: flows between these masses are right up to rounding.
-EXACT = 1e-12
+EXACT = 1e-11
 #: Ratio of neighbouring levels of gamma, entries of a row at the first, and column error at which levels end.
 RATIO, FIRST_ENTRIES, LEVEL_ERROR = 4.0, 4.0, 1e-3
 #: Newton steps on a level, and at the target.
 LEVEL_STEPS, STEPS = 30, 1000
+#: Relative gap that is rounding.
+GAP = 1e-11
 #: Times that candidates may grow before all pairs are looked at in every step.
 ROUNDS = 12
 
@@ -49,7 +54,7 @@ class QuadraticRun:
         self.started = time.perf_counter()
         self.diagnostics: dict[str, float] = {"newton_steps": 0}
         self.dual = SemiDual(problem.geometry, problem.a, problem.b, problem.term.gamma, None, backend)
-        #: The last point seen, for outcomes of solves that are stopped.
+        #: The last point seen, of any level.
         self.point: Point | None = None
 
     # --- progress -----------------------------------------------------------------------------------------------
@@ -71,18 +76,27 @@ class QuadraticRun:
 
     def quadratic(self) -> tuple[Point, Status]:
         """The optimum without limits of entries, and how far it was reached."""
-        problem = self.problem
-        gamma = problem.term.gamma
-        g, levels = self.start()
+        point = self.from_start(*self.start())
+        if point.error > EXACT:
+            # So little regularisation, or costs so far apart, that rough potentials were too rough.
+            other = self.from_start(self.exact.g, [])
+            point = min(point, other, key=lambda each: each.error)
+        self.point = point
+        return point, self.judged(point.error)
+
+    def from_start(self, g, levels: list[float]) -> Point:
+        """The optimum by way of these levels of gamma, as far as it was reached."""
+        gamma = self.problem.term.gamma
+        self.point = None if levels else self.whole_point(g)
         held: Candidates | None = None
         dual = self.dual
         for level in [*levels, gamma]:
             last = level == gamma
             if held is None and self._is_sparse():
-                held = self.candidates_at(self.point)
+                held = self.candidates_here()
             whole = self.dual.with_changes(gamma=level)
             dual = whole if held is None else whole.with_changes(geometry=held.geometry)
-            tol = 0.1 * EXACT if last else LEVEL_ERROR
+            tol = 0.01 * EXACT if last else LEVEL_ERROR
             point = self.ascend(dual, g, tol, STEPS if last else LEVEL_STEPS, counted=held is None)
             g = point.g
         rounds = 0
@@ -93,17 +107,37 @@ class QuadraticRun:
                 break
             rounds += 1
             if rounds == ROUNDS:
-                point = self.ascend(self.dual, g, 0.1 * EXACT, STEPS, counted=True)
+                point = self.ascend(self.dual, g, 0.01 * EXACT, STEPS, counted=True)
                 break
-            g = self.ascend(dual.with_changes(geometry=held.geometry), g, 0.1 * EXACT, STEPS, counted=False).g
-        self.point = point
-        return point, self.judged(point.error)
+            g = self.ascend(dual.with_changes(geometry=held.geometry), g, 0.01 * EXACT, STEPS, counted=False).g
+        return point
+
+    @cached_property
+    def exact(self) -> Outcome:
+        """Transport without regularisation."""
+        problem = replace(self.problem, quadratic=None)
+        control = Control(self.control.tol, None, None, self.control.callback)
+        outcome = ExactAuto().solve(problem, self.backend, control)
+        self.passed(passes=outcome.n_iter)
+        if outcome.status is Status.STOPPED_BY_CALLBACK:
+            raise Stop(outcome.status)
+        return outcome
+
+    def nearly_exact(self, point: Point) -> bool:
+        """Whether the plan of transport without regularisation is the better one: optimal up to rounding."""
+        if point.error <= EXACT or self.exact.status is not Status.CONVERGED:
+            return False
+        plan = self.exact.plan.tocoo()
+        costs = self.backend.pair_costs(self.problem.geometry, plan.row, plan.col)
+        value = float(plan.data @ costs) + 0.5 * self.dual.gamma * float(plan.data @ plan.data)
+        lower = max(point.value, self.dual.at(self.exact.g, entries=False).value)
+        return value - lower <= GAP * abs(value)
 
     def judged(self, error: float) -> Status:
         """Status by the column error of a plan whose rows are exact."""
         if error <= max(self.control.tol, 0.0):
             return Status.CONVERGED
-        return Status.PRECISION_LIMIT if error <= 1e-11 else Status.STALLED
+        return Status.PRECISION_LIMIT if error <= EXACT else Status.STALLED
 
     def start(self) -> tuple[np.ndarray, list[float]]:
         """Column potentials, and levels of gamma above the target on which to begin."""
@@ -111,8 +145,7 @@ class QuadraticRun:
         gamma = problem.term.gamma
         if control.init is not None:
             return control.init[1].copy(), []
-        f, g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self._counted)
-        self.point = self.dual.at(g, entries=False)
+        _, g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self._counted)
         if not eps > 0:
             return g, []
         # A row of mass a spreads over costs of about the square root of gamma a times the spacing: where a Gibbs
@@ -132,14 +165,12 @@ class QuadraticRun:
 
         def told(point: Point) -> None:
             nonlocal before
-            if dual.gamma == self.dual.gamma or self.point is None:
-                self.point = point
+            self.point = point
             if counted:
                 self.passed(dual.gamma * self.unit, point.error, dual.passes - before)
                 before = dual.passes
             else:
                 self.tell(point.error, dual.gamma * self.unit)
-            self.last = point
 
         point, steps = ascend(dual, g, tol, most, told)
         self.diagnostics["newton_steps"] += steps
@@ -152,23 +183,24 @@ class QuadraticRun:
 
     def _is_sparse(self) -> bool:
         """Whether rows have so few entries that candidates hold them all."""
-        last = getattr(self, "last", None)
-        return last is not None and last.plan.nnz <= 0.5 * self.candidates * last.plan.shape[0]
+        point = self.point
+        return point is not None and point.plan.nnz <= 0.5 * self.candidates * point.plan.shape[0]
 
-    def candidates_at(self, point) -> Candidates:
-        last = self.last
-        problem = self.problem
-        f = np.where(problem.a > 0, last.f, -np.inf)
-        keys = nearest(problem.geometry, f, self.dual.masked(last.g), self.candidates, self.backend)
+    def candidates_here(self, entries: int = 0) -> Candidates:
+        """Candidates at the last point, for rows of so many entries."""
+        point, problem = self.point, self.problem
+        assert point is not None
+        f = np.where(problem.a > 0, point.f, -np.inf)
+        k = entries + self.candidates
+        keys = nearest(problem.geometry, f, self.dual.masked(point.g), k, self.backend)
         self.passed(passes=2)
         held = Candidates(problem.geometry, keys, self.backend)
-        held.add(keys_of(last.plan))
+        held.add(keys_of(point.plan))
         return held
 
-    def point_so_far(self) -> Point:
+    def point_so_far(self, dual: SemiDual) -> Point:
         """Where a solve that was stopped is."""
-        last = self.point.g if self.point is not None else np.zeros(self.problem.b.size)
-        return self.dual.at(last)
+        return dual.at(np.zeros(self.problem.b.size) if self.point is None else self.point.g)
 
     def whole_point(self, g, dual: SemiDual | None = None) -> Point:
         """The semi-dual of the whole problem at g."""
@@ -185,10 +217,10 @@ class QuadraticRun:
         problem = self.problem
         plan = point.plan if plan is None else plan
         f, g = self.finite(point)
-        if plan is None:  # stopped before there was one
-            plan = self.dual.at(g).plan
         rows, columns = np.asarray(plan.sum(axis=1)), np.asarray(plan.sum(axis=0))
         error = problem.marginal_error(f, g, rows, columns)
+        if status is Status.CONVERGED and not error <= self.control.tol + EXACT:
+            status = Status.STALLED
         return Outcome(
             f, g, status, self.n_iter, error, self.history, method, diagnostics=self.diagnostics, plan=plan
         )

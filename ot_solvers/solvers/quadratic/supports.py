@@ -76,8 +76,11 @@ class Supports:
         places = self.rows[rows], self.columns[columns]
         return sparse.csr_array((masses, places), shape=self.geometry.shape), simplex.unmet()
 
-    def sparsified(self, plan, f):
-        """A plan with the marginals of this one, and few entries; None if none is found."""
+    def sparsified(self, plan, f, thorough: bool):
+        """A plan with the marginals of this one, and few entries; None if none is found.
+
+        Not `thorough`: by exchanges between rows only.
+        """
         plan = without_dust(plan)
         if (np.diff(plan.indptr) <= self.most).all():
             return plan
@@ -88,11 +91,13 @@ class Supports:
                 found = with_few_entries(plan, self.most, self.pair_costs, near[:, :few])
                 if found is not None:
                     return found
+                if not thorough:
+                    return None
             for largest in (False, True):
                 found = self.chained(largest)
                 if found is not None:
                     return cheaper(found, self.most, self.pair_costs, near[:, : NEAR[0]])
-        if self.geometry.shape[0] * self.geometry.shape[1] > DECIDED:
+        if not thorough or self.geometry.shape[0] * self.geometry.shape[1] > DECIDED:
             return None
         n, m = self.geometry.shape
         allowed = np.isfinite(np.asarray(self.geometry.block(0, n)))

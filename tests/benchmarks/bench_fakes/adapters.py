@@ -114,3 +114,42 @@ class Chatty(Halving):
     def run(self, setting):
         print("progress: 100 %", flush=True)
         return super().run(setting)
+
+
+class Tilted(Exact):
+    """The product plan and row potentials 0, or tilted ones: nearly optimal for a huge quadratic term.
+
+    Only nearly: costs of order 1 change little next to it.
+    """
+
+    def answer(self, raw):
+        a, b = self.problem.a, self.problem.b
+        f = self.options.get("tilt", 0.0) * self.problem.gamma * (np.arange(len(a)) - 0.5 * (len(a) - 1))
+        return Answer(f=f, plan=np.outer(a, b), iterations=1, claim=True)
+
+
+class Climbing(Halving):
+    """Row potentials whose tilt halves with every iteration; its plan is no transport plan."""
+
+    knob = "iterations"
+    pilot = (1, 2)
+
+    def run(self, setting):
+        steps = min(setting.max_iter, self.options.get("most", 1000))
+        time.sleep(1e-3 * steps)
+        return steps, setting
+
+    def answer(self, raw):
+        steps, _ = raw
+        a, b = self.problem.a, self.problem.b
+        f = 0.1 * 0.5**steps * self.problem.gamma * (np.arange(len(a)) - 0.5 * (len(a) - 1))
+        return Answer(f=f, plan=np.outer(a, 2 * b), iterations=steps)
+
+
+class Greedy(Exact):
+    """As `Tilted`, but all mass comes from one row."""
+
+    def answer(self, raw):
+        plan = np.zeros(self.problem.shape)
+        plan[0] = self.problem.b
+        return Answer(f=np.zeros(len(plan)), plan=plan, iterations=1, claim=True)
