@@ -49,8 +49,8 @@ class Quadratic:
     Parameters
     ----------
     gamma : float > 0
-        Cost units per unit of mass; with `relative_to`, a multiple of that statistic of the cost. For n points of
-        mass 1 / n the term is about ``gamma / (2 n)``: strengths that blur a plan grow with the number of points.
+        Cost units per unit of mass; with `relative_to`, a multiple of that statistic of the cost. An entry of mass
+        1 / n costs ``gamma / n`` more at the margin: for the same blur, gamma grows with the number of points.
     relative_to : {None, "mean", "max"}
 
     Raises

@@ -463,6 +463,8 @@ class Solution(Sampled):
         what = "balanced" if problem.balanced else "partial" if problem.partial else "unbalanced"
         parts = f"   (reg = {self.reg:.6g}, <P, C> = {self._problem.mass * self._linear:.10g})"
         ended = self.status.value if self.reg or not self.converged else "no pair can improve the plan"
+        if self.status is Status.INFEASIBLE and problem.quadratic is not None:
+            ended = "no plan with these marginals and so few entries was found: use a larger k"
         lines = [
             f"Solution of a {n} x {m} {what} {kind} transport problem",
             f"  value           {float(self):.10g}{parts if self.reg else ''}",

@@ -14,7 +14,7 @@ from ..base import Control, Outcome, Solver
 from ..exact.run import Stop
 from .ascent import maximise
 from .degrees import enough_entries, fewest_entries
-from .run import ROUNDS, QuadraticRun, by_rows, keys_of, streaming
+from .run import GAP, ROUNDS, QuadraticRun, by_rows, keys_of, streaming
 from .semidual import Point
 from .supports import EXACT, Repaired, Supports
 
@@ -144,7 +144,8 @@ class _Run(QuadraticRun):
         few = supports.sparsified(self.exact.plan, self.exact.f, thorough=True)
         if few is not None:
             found.append(supports.improved(few, point))
-        if relaxed.error <= EXACT:
+        lowest = min((each.value for each in found), default=np.inf)
+        if relaxed.error <= EXACT and not lowest - point.value <= GAP * abs(lowest):
             led = supports.led(relaxed, self.exact.plan)
             few = supports.sparsified(led.plan, led.f, thorough=not found)
             if few is not None:
