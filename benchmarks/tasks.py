@@ -248,15 +248,7 @@ class ToOptimality(Task):
         else:
             run, verdict = first, None
             fine = bool(run["claim"])
-        record = {
-            "compile_seconds": compile_seconds + max(0.0, first["seconds"] - run["seconds"]),
-            "setting": setting.as_record(),
-            "run": run,
-            "verdict": verdict,
-        }
-        if self.memory:
-            peak = bench.run(setting, memory=True)
-            record |= {k: peak[k] for k in ("peak_bytes", "peak_source")}
+        record = whole_run(bench, setting, compile_seconds, first, run, verdict, self.memory)
         if not fine:
             raise NotReached({**record, "message": "not optimal, as judged"})
         return record
@@ -304,15 +296,7 @@ class ToDualValue(Task):
         compile_seconds = bench.compile(setting)
         first = bench.run(setting)
         run, verdict = bench.judged_run(setting)
-        record = {
-            "compile_seconds": compile_seconds + max(0.0, first["seconds"] - run["seconds"]),
-            "setting": setting.as_record(),
-            "run": run,
-            "verdict": verdict,
-        }
-        if self.memory:
-            peak = bench.run(setting, memory=True)
-            record |= {k: peak[k] for k in ("peak_bytes", "peak_source")}
+        record = whole_run(bench, setting, compile_seconds, first, run, verdict, self.memory)
         if wrong := self._wrong(bench, verdict):
             raise NotReached({**record, "message": wrong})
         return record
@@ -412,3 +396,17 @@ class StartUp(Task):
                 return {"value": 1e3 * (start + first)}
             bench.run(setting, repeat=self.repeat)
             return {"value": 1e3 * bench.run(setting, repeat=self.repeat)["seconds"]}
+
+
+def whole_run(bench, setting, compile_seconds: float, first: dict, run: dict, verdict, memory: bool) -> dict:
+    """Record of a solve that ends by itself; its `first` run has compiled what was left to compile."""
+    record = {
+        "compile_seconds": compile_seconds + max(0.0, first["seconds"] - run["seconds"]),
+        "setting": setting.as_record(),
+        "run": run,
+        "verdict": verdict,
+    }
+    if memory:
+        peak = bench.run(setting, memory=True)
+        record |= {k: peak[k] for k in ("peak_bytes", "peak_source")}
+    return record
