@@ -11,7 +11,8 @@ import pytest
 from scipy import optimize, sparse
 
 import ot_solvers as ots
-from ot_solvers.solvers.quadratic.degrees import decided, enough_entries, fewest_entries
+from ot_solvers.solvers.quadratic.degrees import enough_entries, fewest_entries
+from ot_solvers.solvers.quadratic.packing import decided, packed
 
 METHODS = ["auto", "semismooth-newton"]
 
@@ -374,6 +375,43 @@ def test_small_problems_are_decided(seed):
         if possible:
             assert solution.diagnostics["fewest_entries"] <= k
             assert enough_entries(b, a, np.full(m, k))
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 8])
+def test_densities_of_very_different_tails(k):
+    """Weights over ten orders of magnitude: exchanges end nowhere, plans with two entries exist."""
+    C, a, b = gaussians(200)
+    assert a.max() / a.min() > 1e10
+    solution = ots.solve(C, a, b, reg=ots.SparsityConstrained(0.1, k))
+    assert solution.converged
+    P = solution.sparse_plan(1.0).tocsc()
+    assert np.diff(P.indptr).max() <= k
+    np.testing.assert_allclose(np.asarray(P.sum(0)), b, atol=1e-12)
+    assert np.abs(np.asarray(P.sum(1)) - a).sum() <= 1e-9
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    ("n", "m", "k"), [(200, 200, 2), (200, 200, 3), (150, 250, 3), (250, 150, 2), (1, 3, 3), (3, 1, 1)]
+)
+def test_packing_finds_plans_between_any_weights(n, m, k, seed):
+    """No rounding on the last row stands in the way."""
+    rng = np.random.default_rng(seed)
+    a, b = gamma_weights(rng, n), gamma_weights(rng, m)
+    C = rng.random((n, m))
+    plan = packed(a, b, np.full(n, k), lambda i: C[i])
+    assert plan is not None
+    assert np.diff(plan.indptr).max() <= k
+    np.testing.assert_allclose(plan.sum(1), a, atol=1e-12)
+    np.testing.assert_allclose(plan.sum(0), b, atol=1e-12)
+
+
+def test_packing_keeps_to_allowed_pairs():
+    a = b = np.full(6, 1 / 6)
+    C = np.where((np.arange(6)[:, None] + np.arange(6)[None, :]) % 2 == 0, 1.0, np.inf)
+    plan = packed(a, b, np.full(6, 2), lambda i: C[i])
+    assert np.isfinite(C[plan.nonzero()]).all()
+    assert packed(a, b, np.full(6, 2), lambda i: np.where(np.arange(6) < 3, 1.0, np.inf)) is None
 
 
 def test_lower_bound_on_entries():

@@ -92,6 +92,8 @@ class _Run(QuadraticRun):
         assert most is not None
         self.most = np.minimum(most, max(1, int(self.dual.live.sum())))
         self.limited = self.dual.with_changes(most=self.most)
+        #: Points on the way to the highest, whose plans may be carried by what others are not.
+        self.hints: list[Point] = []
         self.diagnostics["fewest_entries"] = fewest_entries(problem.a, problem.b)
 
     def ended(self):
@@ -121,6 +123,7 @@ class _Run(QuadraticRun):
             dual = self.limited.with_changes(geometry=held.geometry)
             g = maximise(dual, best.g, EVALUATIONS, self.tell_here)
             point = self.whole_point(g, self.limited)
+            self.hints.append(point)
             missing = held.add(keys_of(point.plan))
             rise = point.value - best.value
             best = max(best, point, key=lambda each: each.value)
@@ -138,9 +141,10 @@ class _Run(QuadraticRun):
             return None
         supports = Supports(self.limited, self.backend)
         found = []
-        flow, unmet = supports.flow(keys_of(point.plan), point.f, point.g)
-        if not unmet > 1e-12:
-            found.append(supports.improved(flow, point))
+        for hint in self.hints or [point]:
+            flow, unmet = supports.flow(keys_of(hint.plan), hint.f, hint.g)
+            if not unmet > 1e-12:
+                found.append(supports.improved(flow, hint))
         few = supports.sparsified(self.exact.plan, self.exact.f, thorough=True)
         if few is not None:
             found.append(supports.improved(few, point))
@@ -150,5 +154,7 @@ class _Run(QuadraticRun):
             few = supports.sparsified(led.plan, led.f, thorough=not found)
             if few is not None:
                 found.append(supports.improved(few, point))
+        if found:
+            found += supports.joined([point.plan, *(each.plan for each in found)], point)
         self.passed(passes=2)
         return min(found, key=lambda each: each.value, default=None)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-__all__ = ["chain", "cheaper", "decided", "enough_entries", "fewest_entries", "with_few_entries"]
+__all__ = ["cheaper", "enough_entries", "fewest_entries", "with_few_entries"]
 
 #: Shares of a mass that are rounding.
 ROUNDING = 1e-12
@@ -15,8 +14,6 @@ ROUNDING = 1e-12
 PATIENCE, LEAST_PATIENCE, MOST_PATIENCE = 20, 300, 2000
 #: Exchanges that a search looks at in all: a few seconds.
 WORK = 500_000
-#: Seconds that an integer programme may take.
-SECONDS = 5.0
 #: Moves that make a plan cheaper, per row.
 CHEAPER_MOVES = 20
 
@@ -243,115 +240,3 @@ def cheaper(plan, most: np.ndarray, pair_costs: PairCosts, near: np.ndarray):
         if worth[k] < -ROUNDING * float(np.abs(cost[np.isfinite(cost)]).max(initial=0.0)):
             todo += [u, search.make(u, moves, k)]
     return search.plan
-
-
-def chain(a: np.ndarray, b: np.ndarray, most: np.ndarray, row_costs, column_costs, largest: bool):
-    """A plan made row by row: each takes what is left of an open column, and then columns of its own.
-
-    All but the first and last column of a row are its own, so that with limits of two entries or more it ends
-    early only where the weights that are left do not fit; None then.
-
-    Parameters
-    ----------
-    a, b : (n,), (m,) arrays > 0
-        Of one sum.
-    most : (n,) int array >= 1
-    row_costs, column_costs : callable
-        Costs of a row, of a column.
-    largest : bool
-        Large rows first, not those that are near.
-    """
-    from scipy import sparse
-
-    rows, columns = np.ones(a.size, dtype=bool), np.ones(b.size, dtype=bool)
-    entries: list[tuple[int, int, float]] = []
-    least = ROUNDING * min(float(a.min()), float(b.min()))
-    opened, left = -1, 0.0
-    for _ in range(a.size):
-        free = np.sort(b[columns])[::-1]
-        reach = np.concatenate([[0.0], np.cumsum(free)])
-        own = np.minimum(most - (left > least), free.size)
-        fits = rows & (a <= left + reach[np.maximum(own, 0)] * (1 + ROUNDING) + least)
-        if not fits.any():
-            return None
-        if opened < 0 or largest:
-            i = int(np.argmax(np.where(fits, a, -np.inf)))
-        else:
-            # Of the larger half: small rows fit in at the end, large ones need the choice.
-            fits &= a >= np.median(a[fits])
-            i = int(np.argmin(np.where(fits, column_costs(opened), np.inf)))
-        rows[i] = False
-        missing, slots = float(a[i]), int(most[i])
-        if left > least:
-            taken = min(missing, left)
-            entries.append((i, opened, taken))
-            missing, left, slots = missing - taken, left - taken, slots - 1
-        costs: Any = row_costs(i) if missing > least else None
-        while missing > least:
-            # At least its share of the slots that are left, so that large columns stay for others.
-            fits = columns & (b >= missing / max(slots, 1) * (1 - ROUNDING)) & np.isfinite(costs)
-            if slots < 1 or not columns.any():
-                return None
-            if fits.any() and largest:
-                # The tightest, but what it leaves open must help the next row, where no column alone is enough.
-                ordered = np.sort(b[columns])
-                ahead = float(a[rows].max(initial=0.0)) - float(ordered[-2] if ordered.size > 1 else 0.0)
-                roomy = fits & (b >= missing + max(0.0, ahead))
-                j = int(np.argmin(np.where(roomy if slots == 1 and roomy.any() else fits, b, np.inf)))
-            elif fits.any():
-                j = int(np.argmin(np.where(fits, costs, np.inf)))
-            else:
-                j = int(np.argmax(np.where(columns & np.isfinite(costs), b, -np.inf)))
-            if not (columns[j] and np.isfinite(costs[j])):
-                return None
-            columns[j] = False
-            taken = min(missing, float(b[j]))
-            entries.append((i, j, taken))
-            missing, slots = missing - taken, slots - 1
-            opened, left = j, float(b[j]) - taken
-    places = np.array([entry[:2] for entry in entries]).T
-    masses = np.array([entry[2] for entry in entries])
-    return sparse.csr_array((masses, (places[0], places[1])), shape=(a.size, b.size))
-
-
-def decided(a: np.ndarray, b: np.ndarray, most: np.ndarray, allowed: np.ndarray):
-    """Keys ``i m + j`` of the entries of some plan with so few, by an integer programme.
-
-    None where there is no such plan, or none was found in time.
-
-    Parameters
-    ----------
-    a, b : (n,), (m,) arrays >= 0
-    most : (n,) int array >= 1
-    allowed : (n, m) bool array
-    """
-    from scipy import optimize, sparse
-
-    rows, columns = np.nonzero(allowed & (a > 0)[:, None] & (b > 0)[None, :])
-    size = rows.size
-    place, ones = np.arange(size), np.ones(size)
-    by_row = sparse.csr_array((ones, (rows, place)), shape=(a.size, size))
-    by_column = sparse.csr_array((ones, (columns, place)), shape=(b.size, size))
-    nothing = [sparse.csr_array(part.shape) for part in (by_row, by_column)]
-    largest = np.minimum(a[rows], b[columns])
-    # Masses relative to the largest that a pair may have, and whether it has any.
-    masses = sparse.diags_array(largest)
-    constraints: list[Any] = [
-        optimize.LinearConstraint(sparse.hstack([by_row @ masses, nothing[0]]), a, a),
-        optimize.LinearConstraint(sparse.hstack([by_column @ masses, nothing[1]]), b, b),
-        optimize.LinearConstraint(
-            sparse.hstack([sparse.eye_array(size), -sparse.eye_array(size)]), -np.inf, np.zeros(size)
-        ),
-        optimize.LinearConstraint(sparse.hstack([nothing[0], by_row]), np.zeros(a.size), most),
-    ]
-    found = optimize.milp(
-        np.zeros(2 * size),
-        constraints=constraints,
-        integrality=np.repeat([0, 1], size),
-        bounds=optimize.Bounds(0.0, 1.0),
-        options={"time_limit": SECONDS},
-    )
-    if found.x is None:
-        return None
-    used = found.x[size:] > 0.5
-    return rows[used] * b.size + columns[used]

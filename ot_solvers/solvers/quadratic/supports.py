@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..candidates import Candidates, nearest
-from .degrees import chain, cheaper, decided, with_few_entries
+from .degrees import cheaper, with_few_entries
 from .newton import ascend
+from .packing import decided, packed
 from .run import keys_of
 from .semidual import Point, SemiDual
 
@@ -25,7 +26,7 @@ NEAR = (8, 64)
 #: Powers of two of the prices of entries that are too many, in units of what one more entry changes.
 PRICES = (-4, 12)
 #: Pairs up to which an integer programme has the last word.
-DECIDED = 1100
+DECIDED = 2500
 
 
 class Repaired(NamedTuple):
@@ -87,16 +88,15 @@ class Supports:
         masked = np.where(self.dual.a > 0, f, -np.inf)
         near, _ = self.backend.top_k(self.geometry.T, masked, 1.0, min(NEAR[1], self.rows.size))
         if (self.most > 1).any():
-            for few in NEAR:
-                found = with_few_entries(plan, self.most, self.pair_costs, near[:, :few])
-                if found is not None:
-                    return found
-                if not thorough:
-                    return None
-            for largest in (False, True):
-                found = self.chained(largest)
-                if found is not None:
-                    return cheaper(found, self.most, self.pair_costs, near[:, : NEAR[0]])
+            found = with_few_entries(plan, self.most, self.pair_costs, near[:, : NEAR[0]])
+            if found is not None or not thorough:
+                return found
+            found = self.packed()
+            if found is not None:
+                return cheaper(found, self.most, self.pair_costs, near[:, : NEAR[0]])
+            found = with_few_entries(plan, self.most, self.pair_costs, near)
+            if found is not None:
+                return found
         if not thorough or self.geometry.shape[0] * self.geometry.shape[1] > DECIDED:
             return None
         n, m = self.geometry.shape
@@ -111,16 +111,14 @@ class Supports:
         """Costs of single pairs."""
         return self.backend.pair_costs(self.geometry, np.asarray(rows), np.asarray(columns))
 
-    def chained(self, largest: bool):
-        """A plan made row by row, of all points; see `chain`."""
+    def packed(self):
+        """A plan made row by row, of all points; see `packing.packed`."""
         from scipy import sparse
 
         geometry, rows, columns = self.geometry, self.rows, self.columns
-        found = chain(
+        found = packed(
             self.dual.a[rows], self.dual.b[columns], self.most[rows],
             lambda i: np.asarray(geometry.block(int(rows[i]), int(rows[i]) + 1))[0, columns],
-            lambda j: np.asarray(geometry.T.block(int(columns[j]), int(columns[j]) + 1))[0, rows],
-            largest,
         )  # fmt: skip
         if found is None:
             return None
@@ -192,6 +190,17 @@ class Supports:
         entries = plan.tocoo()
         costs = self.backend.pair_costs(self.geometry, entries.row, entries.col)
         return float(entries.data @ costs) + 0.5 * self.dual.gamma * float(plan.data @ plan.data)
+
+    def joined(self, plans: list, point: Point) -> list[Repaired]:
+        """What the entries of these plans together lead to, with exchanges afterwards: one plan or none."""
+        keys = keys_of(plans[0])
+        for plan in plans[1:]:
+            keys = np.union1d(keys, keys_of(plan))
+        found = self.best_on(keys, point.g)
+        if found is None:
+            return []
+        few = self.sparsified(found[0].plan, found[0].f, thorough=False)
+        return [] if few is None else [self.improved(few, point)]
 
     def improved(self, plan, point: Point) -> Repaired:
         """The best plan that supports near that of a feasible one lead to.
