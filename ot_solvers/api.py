@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import validation as check
+from .autograd import attached, off_graph, on_graph
 from .backends import registry
 from .errors import ConvergenceError, ConvergenceWarning, InfeasibleError, UnsupportedError, stack_depth
 from .geometry import DenseGeometry, Geometry, Grid, PointCloud, SparseGeometry
@@ -139,6 +140,8 @@ def solve(
     >>> round(ots.solve(C, reg=0.05).value_linear, 6)
     0.0
     """
+    leaves = {"C": C, "a": a, "b": b, "reg": reg}
+    C, a, b = off_graph(C), off_graph(a), off_graph(b)
     if isinstance(C, Geometry):
         geometry = _checked(C)
         library = Library(resolve({"a": a, "b": b}), C.dtype)
@@ -151,10 +154,10 @@ def solve(
         geometry = _dense_geometry(array)
         library = Library(name, geometry.dtype)
     options = Options(
-        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
         on_failure, mass,
     )  # fmt: skip
-    return run_problem(geometry, a, b, library, options)
+    return _finished(run_problem(geometry, a, b, library, options), leaves)
 
 
 @documented
@@ -203,12 +206,14 @@ def solve_sample(
     >>> solution.converged
     True
     """
+    leaves = {"x": x, "y": y, "a": a, "b": b, "reg": reg}
+    x, y, a, b = shared_off_graph(x, y, a, b)
     geometry, library = read_clouds(x, y, a, b, cost)
     options = Options(
-        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
         on_failure, mass,
     )  # fmt: skip
-    return run_problem(geometry, a, b, library, options)
+    return _finished(run_problem(geometry, a, b, library, options), leaves)
 
 
 @documented
@@ -255,6 +260,8 @@ def solve_grid(
     >>> round(ots.solve_grid(a, b, reg=0.1).value_linear, 6)
     25.0
     """
+    leaves = {"a": a, "b": b, "reg": reg}
+    a, b = off_graph(a), off_graph(b)
     name = resolve({"a": a, "b": b})
     first, second = check.floating(a, "a"), check.floating(b, "b")
     if first.ndim == 0 or first.size == 0:
@@ -276,10 +283,22 @@ def solve_grid(
     dtype = np.result_type(first.dtype, second.dtype)
     geometry = Grid(read, ground, dtype=dtype)
     options = Options(
-        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
         on_failure, mass,
     )  # fmt: skip
-    return run_problem(geometry, a, b, Library(name, dtype), options, first.shape)
+    found = run_problem(geometry, a, b, Library(name, dtype), options, first.shape)
+    return _finished(found, leaves)
+
+
+def _finished(solution: Solution, leaves: dict[str, Any]) -> Solution:
+    """The solution, on the autograd graph of the arguments if one of them is on one."""
+    return attached("solution", solution, **leaves) if on_graph(*leaves.values()) else solution
+
+
+def shared_off_graph(x: Any, y: Any, a: Any, b: Any) -> tuple:
+    """`off_graph` of each; one cloud given twice stays one."""
+    first = off_graph(x)
+    return first, first if y is x else off_graph(y), off_graph(a), off_graph(b)
 
 
 def read_clouds(x: Any, y: Any, a: Any, b: Any, cost: Any) -> tuple[PointCloud, Library]:

@@ -77,7 +77,10 @@ class Cost:
         return x
 
     def pairwise(self, x, y, xp=compat):
-        """(n, m) cost matrix between *prepared* points ``x`` (n, d) and ``y`` (m, d), same array library."""
+        """(n, m) cost matrix between *prepared* points ``x`` (n, d) and ``y`` (m, d), same array library.
+
+        Those of this package allow for more dimensions in front, the same ones in both.
+        """
         raise NotImplementedError
 
     def gradient(self, x, y, c, xp=compat):
@@ -306,7 +309,7 @@ def arcsine(x):
 
 
 def _differences(x, y):
-    return x[:, None, :] - y[None, :, :]
+    return x[..., :, None, :] - y[..., None, :, :]
 
 
 @dataclass(frozen=True)
@@ -375,7 +378,7 @@ class Euclidean(_Weighted):
         return xp.sqrt(xp.sum(diff * diff, axis=-1))
 
     def gradient(self, x, y, c, xp=compat):
-        return _differences(x, y) / xp.where(c > 0, c, xp.ones_like(c))[:, :, None]
+        return _differences(x, y) / xp.where(c > 0, c, xp.ones_like(c))[..., None]
 
     def kernel(self, dtype, d):
         return RootOfSquares(dtype(0))
@@ -460,7 +463,7 @@ class Chebyshev(_Weighted):
 
     def gradient(self, x, y, c, xp=compat):
         diff = _differences(x, y)
-        return xp.where(xp.abs(diff) == c[:, :, None], xp.sign(diff), xp.zeros_like(diff))
+        return xp.where(xp.abs(diff) == c[..., None], xp.sign(diff), xp.zeros_like(diff))
 
     def kernel(self, dtype, d):
         return MaxOfAbsolutes(dtype(0))
@@ -498,8 +501,8 @@ class PNorm(_Weighted):
 
     def gradient(self, x, y, c, xp=compat):
         diff = _differences(x, y)
-        ratio = xp.abs(diff) / xp.where(c > 0, c, xp.ones_like(c))[:, :, None]
-        return xp.where(c[:, :, None] > 0, xp.sign(diff) * ratio ** (self.p - 1), xp.zeros_like(diff))
+        ratio = xp.abs(diff) / xp.where(c > 0, c, xp.ones_like(c))[..., None]
+        return xp.where(c[..., None] > 0, xp.sign(diff) * ratio ** (self.p - 1), xp.zeros_like(diff))
 
     def kernel(self, dtype, d):
         return RootOfPowers(dtype(self.p), dtype(1 / self.p), dtype(0))
@@ -516,7 +519,7 @@ class Dot(Cost):
         return -xp.matmul(x, xp.matrix_transpose(y))
 
     def gradient(self, x, y, c, xp=compat):
-        return xp.broadcast_to(-y[None, :, :], (x.shape[0], y.shape[0], y.shape[1]))
+        return xp.broadcast_to(-y[..., None, :, :], (*x.shape[:-1], *y.shape[-2:]))
 
     def kernel(self, dtype, d):
         return MinusProduct(dtype(0))
@@ -592,7 +595,7 @@ class Sphere(_OnSphere):
         sine = xp.sin(c)
         live = sine > 0
         ratio = xp.where(live, 1 / xp.where(live, sine, xp.ones_like(sine)), xp.zeros_like(sine))
-        return _differences(x, y) * ratio[:, :, None]
+        return _differences(x, y) * ratio[..., None]
 
     def kernel(self, dtype, d):
         return Arc(dtype(0.5), dtype(1), dtype(2), dtype(0))
@@ -605,7 +608,7 @@ class Hamming(Cost):
     boundable: ClassVar[bool] = True
 
     def pairwise(self, x, y, xp=compat):
-        different = x[:, None, :] != y[None, :, :]
+        different = x[..., :, None, :] != y[..., None, :, :]
         return xp.mean(xp.astype(different, x.dtype), axis=-1)
 
     def gradient(self, x, y, c, xp=compat):

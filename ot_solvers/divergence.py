@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import validation as check
-from .api import Options, documented, read_clouds, report, run_problem
+from .api import Options, documented, read_clouds, report, run_problem, shared_off_graph
+from .autograd import attached, off_graph, on_graph
 from .backends import registry
 from .certificates import dual_value
 from .geometry import PointCloud
@@ -106,6 +107,9 @@ def sinkhorn_divergence(
     xy problem: the two self-transport problems run the averaged symmetric iteration of [feydy:19]_. Unbalanced,
     both sides have the same rho and the mass correction of [sejourne:19]_.
     """
+    leaves = {"x": x, "y": y, "a": a, "b": b, "reg": reg}
+    x, y, a, b = shared_off_graph(x, y, a, b)
+    reg = off_graph(reg)
     geometry, library = read_clouds(x, y, a, b, cost)
     if not geometry.cost.symmetric:
         raise ValueError(f"cost={geometry.cost!r} is not symmetric; a divergence needs c(x, y) = c(y, x)")
@@ -145,7 +149,8 @@ def sinkhorn_divergence(
     xx = part(mirror[0], first, first, SymmetricSinkhorn(), init and init.xx)
     yy = part(mirror[1], second, second, SymmetricSinkhorn(), init and init.yy)
     report([("xy", xy), ("xx", xx), ("yy", yy)], check.tolerance(tol, library.dtype), on_failure)
-    return DivergenceResult(xy, xx, yy, library)
+    result = DivergenceResult(xy, xx, yy, library)
+    return attached("divergence", result, **leaves) if on_graph(*leaves.values()) else result
 
 
 def _crossed_dual(xy: Solution, xx: Solution, yy: Solution) -> float:

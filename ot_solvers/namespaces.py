@@ -94,11 +94,12 @@ def host_array(x: Any, argument: str) -> np.ndarray:
     """
     name = library_name(x)
     if name == "torch":
-        if x.requires_grad:
+        if x.requires_grad and sys.modules["torch"].is_grad_enabled():
             raise TypeError(
-                f"{argument} requires gradients, which this version does not propagate; pass {argument}.detach(), "
-                "and differentiate the value by hand (its derivative by the weights is the potential)"
+                f"{argument} requires gradients, which this function does not propagate; pass {argument}.detach(), "
+                "or call it under torch.no_grad()"
             )
+        x = x.detach()
         if x.device.type != "cpu":
             raise TypeError(f"{argument} is on device {str(x.device)!r}; this version runs on the CPU")
         if x.layout is not sys.modules["torch"].strided:

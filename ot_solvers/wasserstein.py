@@ -8,7 +8,8 @@ from typing import Any
 
 from . import costs
 from . import validation as check
-from .api import Options, read_clouds, run_problem
+from .api import Options, read_clouds, run_problem, shared_off_graph
+from .autograd import attached, on_graph
 from .lazy import cached_property
 from .result import Solution
 from .sampling import Sampled
@@ -44,7 +45,13 @@ class WassersteinDistance(Sampled):
     @property
     def value(self) -> Any:
         """The distance: the p-th root of the cost of the plan, in the caller's library."""
-        return self.solution._library.scalar(self._root(float(self.solution.value)))
+        number = self._root(float(self.solution))
+        power = self.solution.value
+        if not getattr(power, "requires_grad", False):
+            return self.solution._library.scalar(number)
+        # The root has no slope at 0, where the distance has a kink: 0 is one of its subgradients.
+        slope = number ** (1.0 - self.p) / self.p if number > 0 else 0.0
+        return number + slope * (power - power.detach())
 
     @property
     def lower(self) -> float:
@@ -57,7 +64,7 @@ class WassersteinDistance(Sampled):
         return self._bounds[1]
 
     def __float__(self) -> float:
-        return self._root(float(self.solution.value))
+        return self._root(float(self.solution))
 
     def __repr__(self) -> str:
         return f"WassersteinDistance({float(self):.10g}, p={self.p:g}, lower={self.lower:.10g})"
@@ -126,12 +133,16 @@ def wasserstein(
     """
     order = order_of(p)
     share = share_of(rtol)
+    leaves = {"x": x, "y": y, "a": a, "b": b}
+    x, y, a, b = shared_off_graph(x, y, a, b)
     geometry, library = read_clouds(x, y, a, b, ground_cost(order))
     # On the p-th power: (1 - rtol)**p of the upper bound.
     method = auto.ExactAuto(-math.expm1(order * math.log1p(-share)))
     shared = {"backend": backend, "max_iter": max_iter, "init": init, "callback": callback}
     options = Options(None, method=method, on_failure=on_failure, **shared)
     solution = run_problem(geometry, a, b, library, options)
+    if on_graph(*leaves.values()):
+        solution = attached("solution", solution, **leaves)
     return WassersteinDistance(order, solution)
 
 

@@ -1,0 +1,44 @@
+"""Arguments on an autograd graph: taken off it for the solve, and the result put back on.
+
+Nothing here imports a library: tensors can only exist where theirs is imported already.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+__all__ = ["attached", "off_graph", "on_graph"]
+
+
+def on_graph(*values: Any) -> bool:
+    """Whether any of these is a tensor whose gradient will be asked for."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.is_grad_enabled():
+        return False
+    return any(isinstance(value, torch.Tensor) and value.requires_grad for value in values)
+
+
+def off_graph(value: Any) -> Any:
+    """The tensor without its graph, the number in a 0-d one; anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return value
+    return value.detach()
+
+
+def attached(kind: str, result: Any, **leaves: Any) -> Any:
+    """A result whose values stay on the graph of these arguments.
+
+    Parameters
+    ----------
+    kind : {"solution", "divergence", "distance"}
+    result
+        Of the solve without the graph.
+    leaves
+        The caller's arguments by name.
+    """
+    # The layers build on the entry points, which know them by name only.
+    graph = importlib.import_module("ot_solvers.layers.torch.graph")
+    return getattr(graph, f"attach_{kind}")(result, **leaves)

@@ -1,0 +1,1 @@
+"""Transport inside networks: derivative rules, and layers for PyTorch (``ot_solvers.layers.torch``)."""

@@ -1,0 +1,1 @@
+"""Transport as PyTorch functions and modules; importing it needs torch (``pip install ot_solvers[torch]``)."""
