@@ -11,6 +11,8 @@ from ...errors import UnsupportedError
 from ...geometry import PointCloud
 from ...plans.gibbs import GibbsPlan
 from ...result import Solution
+from .pairs import pair_gradients
+from .supports import SupportRule
 
 __all__ = ["by_points", "by_reg", "by_weights"]
 
@@ -19,7 +21,8 @@ def by_weights(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of `Solution.value` by a and b.
 
     Balanced: the potentials. Unbalanced: ``psi(f_i) - reg (sum_j b_j e_ij - sum_j b_j)`` with ``P_ij = a_i b_j e_ij``
-    and ``a psi(f)`` the dual term of the penalty. Finite also where a weight is 0.
+    and ``a psi(f)`` the dual term of the penalty. Finite also where a weight is 0. With limits of entries: the
+    potentials of the problem on the entries that the plan has.
 
     Raises
     ------
@@ -29,6 +32,8 @@ def by_weights(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
     problem = solution._problem
     if problem.partial:
         raise UnsupportedError("the weights of partial transport (mass=) have no derivative rule here")
+    if problem.quadratic is not None and problem.term.limited:
+        return SupportRule(solution).potentials()
     f, g = solution._potentials
     if problem.fixed_total:
         return f, g
@@ -84,18 +89,3 @@ def _of_entries(geometry: PointCloud, entries) -> tuple[np.ndarray, np.ndarray]:
     for cloud, rows, columns in ((geometry, entries.row, entries.col), (geometry.T, entries.col, entries.row)):
         found.append(pair_gradients(cloud, rows, columns, entries.data))
     return found[0], found[1]
-
-
-def pair_gradients(cloud: PointCloud, rows, columns, weights) -> np.ndarray:
-    """(n, d) ``sum_k weights_k grad_x c(x_rows[k], y_columns[k])``."""
-    cost = cloud.cost
-    x, y = cloud.prepared
-    total = np.zeros(x.shape)
-    step = max(1, (1 << 20) // max(1, x.shape[1]))
-    for start in range(0, rows.size, step):
-        # A stack of problems between one point and one point.
-        i, j = rows[start : start + step], columns[start : start + step]
-        first, second = x[i, None, :], y[j, None, :]
-        slope = cost.gradient(first, second, cost.pairwise(first, second))[:, 0, 0, :]
-        np.add.at(total, i, weights[start : start + step, None] * slope)
-    return cost.pullback(np.asarray(cloud.x, dtype=np.float64), total)

@@ -15,7 +15,7 @@ from ...errors import UnsupportedError
 from ...geometry import PointCloud
 from ...lazy import cached_property
 from ...result import Solution
-from .envelope import pair_gradients
+from .pairs import pair_gradients
 
 __all__ = ["EntryCotangents", "SupportRule"]
 
@@ -94,6 +94,19 @@ class SupportRule:
             self.gamma * beta + half * (g - b @ g) / M,
             float(alpha @ self._marginals[0] + beta @ self._marginals[1]),
         )
+
+    def potentials(self) -> tuple[np.ndarray, np.ndarray]:
+        """Potentials of the problem on these entries: ``f_i + g_j = C_ij + gamma P_ij`` there."""
+        problem = self.problem
+        n, m = problem.geometry.shape
+        slopes = self.solution._backend.pair_costs(problem.geometry, self.rows, self.columns)
+        slopes = slopes + self.gamma * self.masses
+        f, g = self._solve(
+            np.bincount(self.rows, slopes, minlength=n), np.bincount(self.columns, slopes, minlength=m)
+        )
+        a, b = (side / side.sum() for side in (problem.a, problem.b))
+        half = 0.5 * float(b @ g - a @ f)
+        return f + half, g - half
 
     def to_points(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cotangents of x and y of a point cloud from those of the entries' costs."""
