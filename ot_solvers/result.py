@@ -451,7 +451,7 @@ class Solution(Sampled):
         return other
 
     def __float__(self) -> float:
-        return self._value
+        return float(self._value)
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k not in _cached_names()}

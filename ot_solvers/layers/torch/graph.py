@@ -92,7 +92,7 @@ class _Value(torch.autograd.Function):
     def forward(ctx, graph: GraphSolution, number: float, *tensors):
         ctx.graph = graph
         ctx.save_for_backward(*tensors)
-        return tensors[0].new_tensor(number)
+        return torch.tensor(number, dtype=graph._dtype)
 
     @staticmethod
     def backward(ctx, cotangent):
@@ -411,8 +411,13 @@ class GraphSolution(Solution):
                 "Use a positive reg, differentiate the value, or call under torch.no_grad()"
             )
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        """float32 or float64: of results."""
+        return getattr(torch, np.dtype(self._library.dtype).name)
+
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(self._tensors[0].dtype)
+        return tensor.to(self._dtype)
 
     # --- rows in blocks ---------------------------------------------------------------------------------------
 
