@@ -154,8 +154,8 @@ def solve(
         geometry = _dense_geometry(array)
         library = Library(name, geometry.dtype)
     options = Options(
-        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
-        on_failure, mass,
+        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init,
+        callback, on_failure, mass,
     )  # fmt: skip
     return _finished(run_problem(geometry, a, b, library, options), leaves)
 
@@ -210,8 +210,8 @@ def solve_sample(
     x, y, a, b = shared_off_graph(x, y, a, b)
     geometry, library = read_clouds(x, y, a, b, cost)
     options = Options(
-        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
-        on_failure, mass,
+        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init,
+        callback, on_failure, mass,
     )  # fmt: skip
     return _finished(run_problem(geometry, a, b, library, options), leaves)
 
@@ -283,8 +283,8 @@ def solve_grid(
     dtype = np.result_type(first.dtype, second.dtype)
     geometry = Grid(read, ground, dtype=dtype)
     options = Options(
-        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
-        on_failure, mass,
+        off_graph(reg), reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init,
+        callback, on_failure, mass,
     )  # fmt: skip
     found = run_problem(geometry, a, b, Library(name, dtype), options, first.shape)
     return _finished(found, leaves)

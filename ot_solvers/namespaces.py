@@ -96,8 +96,8 @@ def host_array(x: Any, argument: str) -> np.ndarray:
     if name == "torch":
         if x.requires_grad and sys.modules["torch"].is_grad_enabled():
             raise TypeError(
-                f"{argument} requires gradients, which this function does not propagate; pass {argument}.detach(), "
-                "or call it under torch.no_grad()"
+                f"{argument} requires gradients, which this function does not propagate; pass "
+                f"{argument}.detach(), or call it under torch.no_grad()"
             )
         x = x.detach()
         if x.device.type != "cpu":

@@ -24,7 +24,13 @@ def data(seed=0, n=5, m=4, d=2):
     def normal(*shape):
         return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
 
-    return normal(n, d), normal(m, d), normal(n), normal(m), torch.tensor(0.7, dtype=torch.float64).requires_grad_()
+    return (
+        normal(n, d),
+        normal(m, d),
+        normal(n),
+        normal(m),
+        torch.tensor(0.7, dtype=torch.float64).requires_grad_(),
+    )
 
 
 def costs(x, y):
@@ -48,7 +54,9 @@ ATTRIBUTES = {
     "value": lambda s: s.value,
     "dual_value": lambda s: s.dual_value,
     "value_linear": lambda s: s.value_linear,
-    "potentials": lambda s: (s.potential_a * torch.as_tensor(U)).sum() + (s.potential_b * torch.as_tensor(V)).sum(),
+    "potentials": lambda s: (
+        (s.potential_a * torch.as_tensor(U)).sum() + (s.potential_b * torch.as_tensor(V)).sum()
+    ),
     "plan": lambda s: s.plan,
     "marginals": lambda s: torch.cat([s.marginal_a, s.marginal_b]),
     "apply": lambda s: s.apply(torch.as_tensor(V)),
@@ -89,7 +97,9 @@ def test_maps():
     assert gradcheck(lambda *z: of_points(None)(*z).barycentric_map(), (x, y, la, lb, reg), **FIRST)
     assert gradcheck(lambda *z: of_points(None)(*z).barycentric_map(inverse=True), (x, y, la, lb, reg), **FIRST)
     assert gradcheck(lambda n, *z: of_points(None)(*z).transport(n), (new, x, y, la, lb, reg), **FIRST)
-    assert gradcheck(lambda n, *z: of_points(None)(*z).transport(n, inverse=True), (new, x, y, la, lb, reg), **FIRST)
+    assert gradcheck(
+        lambda n, *z: of_points(None)(*z).transport(n, inverse=True), (new, x, y, la, lb, reg), **FIRST
+    )
 
 
 @pytest.mark.parametrize("unbalanced", [None, 1.0])
@@ -122,7 +132,9 @@ def test_wasserstein(p):
 
 def test_exact_values_and_weights():
     x, y, la, lb, _ = data()
-    assert gradcheck(lambda *z: ots.solve_sample(z[0], z[1], z[2].softmax(0), z[3].softmax(0)).value, (x, y, la, lb))
+    assert gradcheck(
+        lambda *z: ots.solve_sample(z[0], z[1], z[2].softmax(0), z[3].softmax(0)).value, (x, y, la, lb)
+    )
     assert gradcheck(lambda C: ots.solve(C).value, (costs(x, y),))
 
 
@@ -222,7 +234,9 @@ def test_zero_weights_have_finite_gradients(unbalanced):
     a = torch.tensor([0.0, 0.25, 0.25, 0.25, 0.25], dtype=torch.float64, requires_grad=True)
     b = torch.tensor([0.5, 0.0, 0.5, 0.0], dtype=torch.float64, requires_grad=True)
     solution = ots.solve_sample(x, y, a, b, reg=0.3, unbalanced=unbalanced, **TIGHT)
-    total = solution.value + (solution.plan**2).sum() + solution.potential_a.sum() + solution.barycentric_map().sum()
+    total = (
+        solution.value + (solution.plan**2).sum() + solution.potential_a.sum() + solution.barycentric_map().sum()
+    )
     for slope in torch.autograd.grad(total, (x, y, a, b), retain_graph=True):
         assert torch.isfinite(slope).all()
     (slope,) = torch.autograd.grad(solution.value, x, create_graph=True)
@@ -234,7 +248,9 @@ def test_forbidden_pairs():
     C[0, 1] = C[2, 3] = torch.inf
     C.requires_grad_()
     solution = ots.solve(C, reg=0.2, **TIGHT)
-    total = solution.value + (solution.plan**2).sum() + solution.value_linear + solution.pull(torch.arange(4.0)).sum()
+    total = (
+        solution.value + (solution.plan**2).sum() + solution.value_linear + solution.pull(torch.arange(4.0)).sum()
+    )
     (slope,) = torch.autograd.grad(total, C)
     assert torch.isfinite(slope).all()
     assert slope[0, 1] == slope[2, 3] == 0
@@ -279,7 +295,11 @@ def test_relative_strength_is_held_constant():
     by_reg = torch.autograd.grad(second.value, reg)[0]
     h = 1e-5
     near = [
-        float(ots.solve_sample(x.detach(), y.detach(), reg=float(reg.detach()) + s * h, reg_relative_to="mean", **TIGHT))
+        float(
+            ots.solve_sample(
+                x.detach(), y.detach(), reg=float(reg.detach()) + s * h, reg_relative_to="mean", **TIGHT
+            )
+        )
         for s in (1, -1)
     ]
     assert float(by_reg) == pytest.approx((near[0] - near[1]) / (2 * h), rel=1e-6)

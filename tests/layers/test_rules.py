@@ -51,9 +51,7 @@ class Problem:
     def slope(self, function, which):
         """Fourth-order central difference."""
         h = 1e-3 * (self.eps if which == "C" else 1.0)
-        near, far = (
-            function(self.at(k * h, which)) - function(self.at(-k * h, which)) for k in (1, 2)
-        )
+        near, far = (function(self.at(k * h, which)) - function(self.at(-k * h, which)) for k in (1, 2))
         return (8 * near - far) / (12 * h)
 
 
@@ -148,7 +146,9 @@ def test_parts_that_fall_apart_get_the_solution_of_least_norm():
     dC = np.where(np.isfinite(C), rng.normal(size=C.shape), 0.0)
     df, dg = rule.push_forward(costs=lambda i, j: dC[i:j])
     h = 1e-5
-    plus, minus = (ots.solve(np.where(np.isfinite(C), C + s * h * dC, np.inf), reg=0.2, **TIGHT).plan for s in (1, -1))
+    plus, minus = (
+        ots.solve(np.where(np.isfinite(C), C + s * h * dC, np.inf), reg=0.2, **TIGHT).plan for s in (1, -1)
+    )
     P = solution.plan
     with np.errstate(invalid="ignore"):
         found = np.where(P > 0, P * (df[:, None] + dg[None, :] - dC) / 0.2, 0.0)

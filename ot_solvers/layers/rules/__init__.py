@@ -1,5 +1,5 @@
 """Derivatives of transport in terms of backend primitives, in NumPy; libraries with autograd wrap them.
 
-`envelope` has those of optimal values, `implicit` those of entropic potentials and what is made of them, `supports`
-those of quadratic plans on the entries that they have.
+`envelope` has those of optimal values, `implicit` those of entropic potentials and of what is made of them,
+`supports` those of quadratic plans on the entries that they have.
 """

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import UnsupportedError
 from ...geometry import PointCloud
+from ...plans.entropic import EntropicPlan
 from ...plans.gibbs import GibbsPlan
 from ...result import Solution
 from .pairs import pair_gradients
@@ -20,9 +21,9 @@ __all__ = ["by_points", "by_reg", "by_weights"]
 def by_weights(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of `Solution.value` by a and b.
 
-    Balanced: the potentials. Unbalanced: ``psi(f_i) - reg (sum_j b_j e_ij - sum_j b_j)`` with ``P_ij = a_i b_j e_ij``
-    and ``a psi(f)`` the dual term of the penalty. Finite also where a weight is 0. With limits of entries: the
-    potentials of the problem on the entries that the plan has.
+    Balanced: the potentials. Unbalanced: ``psi(f_i) - reg (sum_j b_j e_ij - sum_j b_j)`` with
+    ``P_ij = a_i b_j e_ij`` and ``a psi(f)`` the dual term of the penalty. Finite also where a weight is 0. With
+    limits of entries: the potentials of the problem on the entries that the plan has.
 
     Raises
     ------
@@ -38,7 +39,10 @@ def by_weights(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
     if problem.fixed_total:
         return f, g
     sides = []
-    for part, potential, penalty, other in ((problem, f, problem.penalty_a, g), (problem.T, g, problem.penalty_b, f)):
+    for part, potential, penalty, other in (
+        (problem, f, problem.penalty_a, g),
+        (problem.T, g, problem.penalty_b, f),
+    ):
         rows = GibbsPlan(
             part.geometry, potential, other, np.ones(potential.size), part.b, problem.eps, problem.log_mass
         )
@@ -69,7 +73,9 @@ def by_reg(solution: Solution) -> float:
     divergence = M * inner / problem.eps
     if problem.fixed_total:
         return divergence
-    return divergence - M * float(statistics.row_mass.sum()) + M * float(problem.a.sum()) * M * float(problem.b.sum())
+    return (
+        divergence - M * float(statistics.row_mass.sum()) + M * float(problem.a.sum()) * M * float(problem.b.sum())
+    )
 
 
 def by_points(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
@@ -78,9 +84,12 @@ def by_points(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(geometry, PointCloud):
         raise TypeError(f"{geometry!r} has no points")
     if solution._matrix is not None:
-        return tuple(M * side for side in _of_entries(geometry, solution._matrix.tocoo()))
-    plan = solution._plan.gibbs
-    return M * solution._backend.cost_gradient(plan), M * solution._backend.cost_gradient(plan.T)
+        by_x, by_y = _of_entries(geometry, solution._matrix.tocoo())
+    else:
+        plan = solution._plan
+        assert isinstance(plan, EntropicPlan)
+        by_x, by_y = (solution._backend.cost_gradient(side) for side in (plan.gibbs, plan.gibbs.T))
+    return M * by_x, M * by_y
 
 
 def _of_entries(geometry: PointCloud, entries) -> tuple[np.ndarray, np.ndarray]:

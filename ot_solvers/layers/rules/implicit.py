@@ -1,14 +1,14 @@
 """Derivatives of entropic potentials by the implicit function theorem, forwards and backwards.
 
-The potentials of both sides solve ``f = prox(softmin(g))``, ``g = prox(softmin(f))``. Linearised, with the rows and
-columns of the plan as conditional laws Pi and Pi', and with ``kappa`` the slope of the prox (1: hard side),
+The potentials of both sides solve ``f = prox(softmin(g))``, ``g = prox(softmin(f))``. Linearised, with the rows
+and columns of the plan as conditional laws Pi and Pi', and with ``kappa`` the slope of the prox (1: hard side),
 
     ``df = kappa_a (ds - Pi dg)``,   ``dg = kappa_b (dt - Pi' df)``,
 
 where ds and dt are what the soft minima feel of costs, weights and eps directly. Weights that are 0 need no care:
 their conditional laws are defined. Where weights are positive, the system is the symmetric one of Newton's method
-(`ot_solvers.solvers.hessian`), singular once per connected part of the plan if both sides are hard: solutions of least
-norm are meant, and a gauge puts the constant where `Solution` puts it.
+(`ot_solvers.solvers.hessian`), singular once per connected part of the plan if both sides are hard: solutions of
+least norm are meant, and a gauge puts the constant where `Solution` puts it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Derivatives of quadratic plans, with and without limits of entries: on the entries that they have.
 
 There ``P_ij = (f_i + g_j - C_ij) / gamma`` is linear, and both marginals determine f and g up to one constant per
-connected part. Where an entry is about to appear or to vanish the plan has a kink; what is computed is the derivative
-on one side of it.
+connected part. Where an entry is about to appear or to vanish the plan has a kink; what is computed is the
+derivative on one side of it.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class SupportRule:
     @cached_property
     def _marginals(self) -> tuple[np.ndarray, np.ndarray]:
         n, m = self.problem.geometry.shape
-        return np.bincount(self.rows, self.masses, minlength=n), np.bincount(self.columns, self.masses, minlength=m)
+        return np.bincount(self.rows, self.masses, minlength=n), np.bincount(
+            self.columns, self.masses, minlength=m
+        )
 
     @cached_property
     def _factor(self):

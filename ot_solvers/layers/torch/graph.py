@@ -166,9 +166,7 @@ def _differentiable_gradient(graph: GraphSolution, wanted: set[str]) -> dict[str
             (moved,) = graph._by_rows(lambda pairs: (pairs.plan().sum(),), summed=(0,))
             inner = inner - moved + A.sum() * B.sum()
         found["reg"] = inner * graph._reg_factor
-    return {
-        name: value.reshape(getattr(leaves, name).shape) for name, value in found.items() if name in wanted
-    }
+    return {name: value.reshape(getattr(leaves, name).shape) for name, value in found.items() if name in wanted}
 
 
 class _Potentials(torch.autograd.Function):
@@ -338,7 +336,8 @@ class GraphSolution(Solution):
     `pull`, `barycentric_map` and `transport` are on the autograd graph of what it was made of.
 
     `gap` and `bounds` are certificates and have no graph; neither have SciPy's `sparse_plan` and `plan_operator`,
-    nor indices (`match`, `sample`). Where a derivative does not exist, or has no rule, an `UnsupportedError` says so.
+    nor indices (`match`, `sample`). Where a derivative does not exist, or has no rule, an `UnsupportedError` says
+    so.
     """
 
     _plain: Solution
@@ -407,8 +406,8 @@ class GraphSolution(Solution):
     def _need_smooth(self, what: str) -> None:
         if self._problem.eps == 0 and self._problem.quadratic is None:
             raise UnsupportedError(
-                f"{what} of exact transport are piecewise constant in the data: their derivative is 0 or undefined. "
-                "Use a positive reg, differentiate the value, or call under torch.no_grad()"
+                f"{what} of exact transport are piecewise constant in the data: their derivative is 0 or "
+                "undefined. Use a positive reg, differentiate the value, or call under torch.no_grad()"
             )
 
     @property
@@ -426,17 +425,16 @@ class GraphSolution(Solution):
         geometry, leaves = self.geometry, self._leaves
         if not isinstance(geometry, PointCloud):
             return None
-        sides = (leaves.x, leaves.y)
-        if any(leaf is None for leaf in sides):
-            x, y = (torch.as_tensor(np.array(z, dtype=np.float64)) for z in (geometry.x, geometry.y))
-        else:
-            x, y = leaves.x, leaves.y  # type: ignore[assignment]
-        cost = geometry.cost
-        return cost.prepare(x.double(), xp), cost.prepare(y.double(), xp)
+        sides = [
+            geometry.cost.prepare(torch.as_tensor(np.array(z)).double() if leaf is None else leaf.double(), xp)
+            for leaf, z in ((leaves.x, geometry.x), (leaves.y, geometry.y))
+        ]
+        return sides[0], sides[1]
 
     def _raw(self, by_x, by_y):
         """Derivatives by the caller's points from those by prepared ones."""
         found = []
+        assert self._prepared is not None
         for leaf, prepared, gradient in zip((self._leaves.x, self._leaves.y), self._prepared, (by_x, by_y)):
             if leaf is None or not prepared.requires_grad:
                 found.append(gradient)
@@ -468,17 +466,12 @@ class GraphSolution(Solution):
         def block(start: int):
             stop = min(n, start + step)
             x, y = (None, None) if self._prepared is None else (self._prepared[0][start:stop], self._prepared[1])
-            return function(
-                _Pairs(self._block(start, stop), f[start:stop], g, a[start:stop], b, eps, cost, x, y)
-            )
+            return function(_Pairs(self._block(start, stop), f[start:stop], g, a[start:stop], b, eps, cost, x, y))
 
         if step >= n:
             return list(block(0))
         parts = [checkpoint(block, start, use_reentrant=False) for start in range(0, n, step)]
-        return [
-            sum(part) if k in summed else torch.cat(part)  # type: ignore[arg-type]
-            for k, part in enumerate(zip(*parts, strict=True))
-        ]
+        return [sum(part) if k in summed else torch.cat(part) for k, part in enumerate(zip(*parts, strict=True))]
 
     # --- values -----------------------------------------------------------------------------------------------
 
@@ -538,7 +531,9 @@ class GraphSolution(Solution):
 
     @cached_property
     def marginal_a(self) -> torch.Tensor:
-        return self._cast(self._times(torch.ones(self.shape[1], 1, dtype=torch.float64))[:, 0].reshape(self._shapes[0]))
+        return self._cast(
+            self._times(torch.ones(self.shape[1], 1, dtype=torch.float64))[:, 0].reshape(self._shapes[0])
+        )
 
     @cached_property
     def marginal_b(self) -> torch.Tensor:
@@ -598,7 +593,9 @@ class GraphSolution(Solution):
         new = x_new if isinstance(x_new, torch.Tensor) else torch.as_tensor(np.asarray(x_new))
         rows = cost.prepare(new.double(), xp)
         y = self._prepared[1]
-        targets = y.new_tensor(np.asarray(self._points("b"))) if self._leaves.y is None else self._leaves.y.double()
+        targets = (
+            y.new_tensor(np.asarray(self._points("b"))) if self._leaves.y is None else self._leaves.y.double()
+        )
         g, b, eps = self._both[1], self._weights[1], self._strength()
         step = max(1, BLOCK // (y.shape[0] * max(1, y.shape[1])))
 

@@ -85,10 +85,10 @@ class _TransportLoss(nn.Module):
         with _full_precision(x):
             if x.ndim == 2:
                 return self._once(0, x, y, a, b)
-            values = torch.stack(
-                [self._once(k, x[k], y[k], _of(a, k), _of(b, k)) for k in range(x.shape[0])]
-            )
-        return {"mean": values.mean, "sum": values.sum, "none": lambda: values}[self.reduction]()
+            values = torch.stack([self._once(k, x[k], y[k], _of(a, k), _of(b, k)) for k in range(x.shape[0])])
+        if self.reduction == "none":
+            return values
+        return values.mean() if self.reduction == "mean" else values.sum()
 
     def _once(self, k: int, x, y, a, b) -> torch.Tensor:
         last = self._last.get(k)

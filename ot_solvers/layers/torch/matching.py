@@ -77,7 +77,9 @@ def match(
                 cost = torch.where(allowed, cost, torch.inf)
             plan = torch.stack(
                 [
-                    solve(cost[k], None if a is None else a[k], None if b is None else b[k], reg=reg, **options).plan
+                    solve(
+                        cost[k], None if a is None else a[k], None if b is None else b[k], reg=reg, **options
+                    ).plan
                     for k in range(B)
                 ]
             )
