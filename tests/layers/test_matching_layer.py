@@ -10,8 +10,11 @@ import ot_solvers as ots
 torch = pytest.importorskip("torch")
 from torch.autograd import gradcheck  # noqa: E402
 
-from ot_solvers.layers.torch import MatchingLayer, match  # noqa: E402
-from ot_solvers.layers.torch import matching  # noqa: E402
+from ot_solvers.layers.torch import (  # noqa: E402
+    MatchingLayer,
+    match,
+    matching,
+)
 
 TIGHT = {"tol": 1e-13, "max_iter": 100_000, "on_failure": "ignore"}
 
@@ -153,6 +156,19 @@ def test_precision():
     assert P.dtype == torch.float32
 
 
+def test_vmap_over_problems():
+    S = scores(3, 4, 5)
+    W = torch.randn(4, 5, dtype=torch.float64)
+
+    def total(S):
+        return (match(S, 0.3, **TIGHT) * W).sum()
+
+    torch.testing.assert_close(torch.func.vmap(lambda S: match(S, 0.3, **TIGHT))(S), match(S, 0.3, **TIGHT))
+    each = torch.stack([torch.autograd.grad(total(S[k]), S)[0][k] for k in range(3)])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(total))(S.detach()), each)
+    torch.testing.assert_close(torch.func.jacrev(total)(S.detach()[0]), each[0])
+
+
 def test_deterministic():
     S = scores(3, 20, 30)
     first, second = (torch.autograd.grad((match(S, 0.1) ** 2).sum(), S)[0] for _ in range(2))
@@ -182,7 +198,7 @@ def test_bad_input(call, error, message):
 def test_bad_entries_are_named():
     S = scores(3, 4, 5).detach()
     S[1, 2, 3] = np.nan
-    with pytest.raises(ValueError, match=r"scores\[1, 2, 3\] is nan; expected finite scores"):
+    with pytest.raises(ValueError, match=r"scores\[2, 3\] of problem 1 is nan; expected finite scores"):
         match(S, 0.1)
     with pytest.raises(ValueError, match=r"scores\[2, 3\] is nan"):
         match(S[1], 0.1)

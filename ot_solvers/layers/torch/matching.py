@@ -10,6 +10,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from ...api import solve
+from ...errors import UnsupportedError
 from ...regularisers import Entropic, regulariser
 
 __all__ = ["MatchingLayer", "match"]
@@ -63,28 +64,32 @@ def match(
         raise ValueError(f"reg={reg!r} must be positive: exact matchings have no derivative")
     B, n, m = stacked.shape
     a, b = (_read_masses(w, name, B, k) for w, name, k in ((a, "a", n), (b, "b", m)))
+    options = {"tol": tol, "max_iter": max_iter, "on_failure": on_failure}
     with torch.autocast(scores.device.type, enabled=False):
         if stacked.dtype in (torch.float16, torch.bfloat16):
             stacked = stacked.float()
-        options = {"tol": tol, "max_iter": max_iter, "on_failure": on_failure}
         if isinstance(strength, Entropic) and m <= DENSE:
-            A = torch.full((B, n), 1.0 / n, dtype=torch.float64) if a is None else a
-            W = torch.full((B, m), 1.0 / m, dtype=torch.float64) if b is None else b
-            plan = _Entropic.apply(stacked, A, W, allowed, strength, options)
+            a = _uniform(n, stacked) if a is None else a
+            b = _uniform(m, stacked) if b is None else b
+            plan = _Entropic.apply(stacked, a.expand(B, n), b.expand(B, m), allowed, strength, options)[0]
         else:
-            cost = -stacked
-            if allowed is not None:
-                cost = torch.where(allowed, cost, torch.inf)
-            plan = torch.stack(
-                [
-                    solve(
-                        cost[k], None if a is None else a[k], None if b is None else b[k], reg=reg, **options
-                    ).plan
-                    for k in range(B)
-                ]
-            )
+            plan = _one_by_one(stacked, a, b, allowed, reg, options)
     plan = plan.to(stacked.dtype)
     return plan[0] if one else plan
+
+
+def _uniform(size: int, like: torch.Tensor) -> torch.Tensor:
+    return torch.full((size,), 1.0 / size, dtype=torch.float64, device=like.device)
+
+
+def _one_by_one(scores, a, b, allowed, reg, options) -> torch.Tensor:
+    """(B, n, m) plans, each a solution on the graph."""
+    _check_scores(scores, allowed)
+    cost = -scores
+    if allowed is not None:
+        cost = torch.where(allowed, cost, torch.inf)
+    sides = [[None] * scores.shape[0] if w is None else w for w in (a, b)]
+    return torch.stack([solve(C, f, g, reg=reg, **options).plan for C, f, g in zip(cost, *sides)])
 
 
 class MatchingLayer(nn.Module):
@@ -169,15 +174,25 @@ def _read_scores(scores: torch.Tensor) -> tuple[torch.Tensor, bool]:
         raise ValueError(f"scores has shape {tuple(scores.shape)}; expected (n, m) or (B, n, m), none of them 0")
     if not scores.is_floating_point():
         raise TypeError(f"scores has dtype {scores.dtype}; expected floating point")
-    stacked = scores[None] if scores.ndim == 2 else scores
-    bad = ~torch.isfinite(stacked.detach())
+    return (scores[None], True) if scores.ndim == 2 else (scores, False)
+
+
+def _check_scores(scores: torch.Tensor, allowed: torch.Tensor | None) -> None:
+    """Raise for entries that are not finite, and for points without a pair, naming the problem of the batch."""
+    bad = ~torch.isfinite(scores.detach())
     if bad.any():
         k, i, j = (int(index) for index in bad.nonzero()[0])
-        where = f"scores[{i}, {j}]" if scores.ndim == 2 else f"scores[{k}, {i}, {j}]"
+        where = f"scores[{i}, {j}]" + (f" of problem {k}" if scores.shape[0] > 1 else "")
         raise ValueError(
-            f"{where} is {float(stacked[k, i, j].detach())}; expected finite scores (mask= forbids pairs)"
+            f"{where} is {float(scores[k, i, j].detach())}; expected finite scores (mask= forbids pairs)"
         )
-    return stacked, scores.ndim == 2
+    if allowed is None:
+        return
+    for name, axis in (("row", 2), ("column", 1)):
+        stuck = ~allowed.any(dim=axis)
+        if stuck.any():
+            k, i = (int(index) for index in stuck.nonzero()[0])
+            raise ValueError(f"mask leaves {name} {i} of problem {k} no legal match")
 
 
 def _read_mask(mask: torch.Tensor | None, scores: torch.Tensor) -> torch.Tensor | None:
@@ -188,13 +203,7 @@ def _read_mask(mask: torch.Tensor | None, scores: torch.Tensor) -> torch.Tensor 
         raise TypeError(f"mask is {kind}; expected a bool tensor, False where a pair is forbidden")
     if mask.shape not in (scores.shape, scores.shape[1:]):
         raise ValueError(f"mask has shape {tuple(mask.shape)}; expected that of the scores, {tuple(scores.shape)}")
-    mask = mask.expand(scores.shape)
-    for name, axis in (("row", 2), ("column", 1)):
-        stuck = ~mask.any(dim=axis)
-        if stuck.any():
-            k, i = (int(index) for index in stuck.nonzero()[0])
-            raise ValueError(f"mask leaves {name} {i} of problem {k} no legal match")
-    return mask
+    return mask.expand(scores.shape)
 
 
 def _read_masses(w: torch.Tensor | None, name: str, B: int, size: int) -> torch.Tensor | None:
@@ -208,28 +217,73 @@ def _read_masses(w: torch.Tensor | None, name: str, B: int, size: int) -> torch.
 
 
 class _Entropic(torch.autograd.Function):
-    """Plans of a batch; on the way back one dense linear system per problem, all at once."""
+    """Plans of a batch, and eps of each; on the way back one dense linear system per problem, all at once."""
 
     @staticmethod
-    def forward(ctx, scores, a, b, allowed, reg, options):
+    def forward(scores, a, b, allowed, reg, options):
+        _check_scores(scores, allowed)
         C = -scores.detach()
         if allowed is not None:
             C = torch.where(allowed, C, torch.inf)
-        plans, strengths = _solved(C, a.detach(), b.detach(), reg, options)
-        ctx.save_for_backward(plans, strengths)
-        ctx.dtypes = scores.dtype, a.dtype, b.dtype
-        return plans
+        return _solved(C, a.detach(), b.detach(), reg, options)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*output)
+        ctx.mark_non_differentiable(output[1])
+        ctx.dtypes = tuple(tensor.dtype for tensor in inputs[:3])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, cotangent):
+    def backward(ctx, cotangent, _):
         P, eps = ctx.saved_tensors
-        U = cotangent.double() * P / eps[:, None, None]
-        alpha, beta = balanced_system(P, U.sum(2), U.sum(1))
-        by_scores = U - P * (alpha[:, :, None] + beta[:, None, :])
-        scale = eps[:, None]
+        U = cotangent.double() * P / eps[..., None, None]
+        alpha, beta = _System.apply(P, U.sum(-1), U.sum(-2))
+        by_scores = U - P * (alpha[..., :, None] + beta[..., None, :])
+        scale = eps[..., None]
         found = (by_scores, scale * alpha, scale * beta)
         return *(part.to(dtype) for part, dtype in zip(found, ctx.dtypes)), None, None, None
+
+    @staticmethod
+    def vmap(info, in_dims, scores, a, b, allowed, reg, options):
+        tensors = _one_batch(info.batch_size, in_dims, (scores, a, b, allowed))
+        return _unflattened(info.batch_size, _Entropic.apply(*tensors, reg, options))
+
+
+class _System(torch.autograd.Function):
+    """`balanced_system`, whose branches look at numbers, for transforms that do not."""
+
+    @staticmethod
+    def forward(P, u, v):
+        return balanced_system(P, u, v)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *_):
+        raise UnsupportedError("second derivatives of plans are not available: differentiate the value twice")
+
+    @staticmethod
+    def vmap(info, in_dims, P, u, v):
+        return _unflattened(info.batch_size, _System.apply(*_one_batch(info.batch_size, in_dims, (P, u, v))))
+
+
+def _one_batch(size: int, in_dims, tensors) -> list[torch.Tensor | None]:
+    """All problems of all batches in one batch, for `torch.func.vmap`."""
+    found: list[torch.Tensor | None] = []
+    for tensor, axis in zip(tensors, in_dims):
+        if tensor is not None:
+            front = tensor.expand(size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
+            tensor = front.reshape(-1, *front.shape[2:])
+        found.append(tensor)
+    return found
+
+
+def _unflattened(size: int, tensors):
+    return tuple(tensor.unflatten(0, (size, -1)) for tensor in tensors), (0,) * len(tensors)
 
 
 def balanced_system(P: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
