@@ -192,6 +192,24 @@ def test_a_callback_may_stop(reg):
         assert ots.solve(C, reg=reg, max_iter=3).n_iter <= 5
 
 
+def test_a_callback_may_stop_the_search_for_plans():
+    """It hears of the search, and a feasible plan that was found is kept."""
+    _, _, C = squares(150, 150, seed=3)
+    reg = ots.SparsityConstrained(1.0, 2)
+    seen = []
+    whole = ots.solve(C, reg=reg, callback=seen.append)
+    gaps = np.diff([progress.seconds for progress in seen])
+    assert gaps.max() < 0.5 * max(1.0, seen[-1].seconds)
+    count = int(0.9 * len(seen))
+    calls = []
+    early = ots.solve(C, reg=reg, callback=lambda progress: calls.append(progress) or len(calls) >= count)
+    assert len(calls) == count
+    assert early.status is ots.Status.STOPPED_BY_CALLBACK
+    assert early.marginal_error <= 1e-9
+    assert float(early) >= float(whole) * (1 - 1e-12)
+    assert np.diff(early.sparse_plan(1.0).tocsc().indptr).max() <= 2
+
+
 HARD = {
     "hardly any regularisation": lambda C: (C, 1e-12),
     "little regularisation": lambda C: (C, 1e-6),

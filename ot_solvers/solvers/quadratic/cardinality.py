@@ -92,6 +92,8 @@ class _Run(QuadraticRun):
         assert most is not None
         self.most = np.minimum(most, max(1, int(self.dual.live.sum())))
         self.limited = self.dual.with_changes(most=self.most)
+        #: How a search was stopped that had found a plan.
+        self.stopped: Status | None = None
         #: Points on the way to the highest, whose plans may be carried by what others are not.
         self.hints: list[Point] = []
         self.diagnostics["fewest_entries"] = fewest_entries(problem.a, problem.b)
@@ -109,7 +111,7 @@ class _Run(QuadraticRun):
         best = self.repaired(point, relaxed)
         if best is None:
             return point, Status.INFEASIBLE, point.plan
-        return point, Status.CONVERGED, best.plan
+        return point, self.stopped or Status.CONVERGED, best.plan
 
     def highest(self, starts: list[np.ndarray]) -> Point:
         """The best point of the limited dual that was found."""
@@ -139,8 +141,18 @@ class _Run(QuadraticRun):
         problem = self.problem
         if not enough_entries(problem.a, problem.b, self.most):
             return None
-        supports = Supports(self.limited, self.backend)
-        found = []
+        found: list[Repaired] = []
+        try:
+            self.search(found, point, relaxed)
+        except Stop as stop:
+            if not found:
+                raise
+            self.stopped = stop.status
+        return min(found, key=lambda each: each.value, default=None)
+
+    def search(self, found: list[Repaired], point: Point, relaxed: Point) -> None:
+        """Feasible plans from all places where they may come from, one after the other."""
+        supports = Supports(self.limited, self.backend, self.tell_here)
         for hint in self.hints or [point]:
             flow, unmet = supports.flow(keys_of(hint.plan), hint.f, hint.g)
             if not unmet > 1e-12:
@@ -157,4 +169,3 @@ class _Run(QuadraticRun):
         if found:
             found += supports.joined([point.plan, *(each.plan for each in found)], point)
         self.passed(passes=2)
-        return min(found, key=lambda each: each.value, default=None)

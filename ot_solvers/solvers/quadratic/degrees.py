@@ -14,6 +14,8 @@ ROUNDING = 1e-12
 PATIENCE, LEAST_PATIENCE, MOST_PATIENCE = 20, 300, 2000
 #: Exchanges that a search looks at in all: a few seconds.
 WORK = 500_000
+#: Moves between two words to the caller: a fraction of a second.
+OFTEN = 50
 #: Moves that make a plan cheaper, per row.
 CHEAPER_MOVES = 20
 
@@ -159,7 +161,9 @@ class _Search:
         return sparse.csr_array((np.array(masses), (np.array(rows), np.array(columns))), shape=self.shape)
 
 
-def with_few_entries(plan, most: np.ndarray, pair_costs: PairCosts, near: np.ndarray):
+def with_few_entries(
+    plan, most: np.ndarray, pair_costs: PairCosts, near: np.ndarray, still: Callable[[], None] = lambda: None
+):
     """A plan of the same marginals whose rows have at most so many entries; None where none was found.
 
     Rows with too many entries give one away to another row, in exchange for mass that both have elsewhere: the
@@ -173,6 +177,8 @@ def with_few_entries(plan, most: np.ndarray, pair_costs: PairCosts, near: np.nda
         Costs of pairs (rows, columns); ``+inf`` where forbidden.
     near : (m, k) int array
         Rows near each column.
+    still : callable
+        Called now and then; may raise to stop.
     """
     search = _Search(plan, most, pair_costs, near)
     flow = search.flow
@@ -187,6 +193,8 @@ def with_few_entries(plan, most: np.ndarray, pair_costs: PairCosts, near: np.nda
             continue
         step += 1
         patience -= 1
+        if step % OFTEN == 0:
+            still()
         if excess < fewest or step == 1:
             fewest = excess
             patience = min(max(LEAST_PATIENCE, PATIENCE * excess), MOST_PATIENCE)
@@ -223,13 +231,17 @@ def with_few_entries(plan, most: np.ndarray, pair_costs: PairCosts, near: np.nda
     return search.plan
 
 
-def cheaper(plan, most: np.ndarray, pair_costs: PairCosts, near: np.ndarray):
+def cheaper(
+    plan, most: np.ndarray, pair_costs: PairCosts, near: np.ndarray, still: Callable[[], None] = lambda: None
+):
     """A plan of the same marginals and limits that no exchange between two rows makes cheaper, or nearly."""
     search = _Search(plan, most, pair_costs, near)
     todo = list(range(plan.shape[0]))
-    for _ in range(CHEAPER_MOVES * plan.shape[0]):
+    for step in range(CHEAPER_MOVES * plan.shape[0]):
         if not todo or search.work > WORK:
             break
+        if (step + 1) % OFTEN == 0:
+            still()
         u = todo.pop()
         moves = search.moves(u, True)
         if moves is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,12 +47,25 @@ class Supports:
     dual : SemiDual
         With limits of entries.
     backend : Backend
+    told : callable
+        Told marginal errors on the way; may raise to stop.
     """
 
-    def __init__(self, dual: SemiDual, backend):
-        self.dual, self.backend = dual, backend
+    def __init__(self, dual: SemiDual, backend, told: Callable[[float], None]):
+        self.dual, self.backend, self.told = dual, backend, told
         self.geometry, self.most = dual.geometry, dual.most
+        #: Marginal error of the last point.
+        self.error = 0.0
         self.rows, self.columns = np.flatnonzero(dual.a > 0), np.flatnonzero(dual.b > 0)
+
+    def told_point(self, point: Point) -> None:
+        """Say that a point was reached on some support."""
+        self.error = point.error
+        self.told(point.error)
+
+    def still(self) -> None:
+        """Say that the search goes on."""
+        self.told(self.error)
 
     # --- feasible flows -----------------------------------------------------------------------------------------
 
@@ -88,13 +102,13 @@ class Supports:
         masked = np.where(self.dual.a > 0, f, -np.inf)
         near, _ = self.backend.top_k(self.geometry.T, masked, 1.0, min(NEAR[1], self.rows.size))
         if (self.most > 1).any():
-            found = with_few_entries(plan, self.most, self.pair_costs, near[:, : NEAR[0]])
+            found = with_few_entries(plan, self.most, self.pair_costs, near[:, : NEAR[0]], self.still)
             if found is not None or not thorough:
                 return found
             found = self.packed()
             if found is not None:
-                return cheaper(found, self.most, self.pair_costs, near[:, : NEAR[0]])
-            found = with_few_entries(plan, self.most, self.pair_costs, near)
+                return cheaper(found, self.most, self.pair_costs, near[:, : NEAR[0]], self.still)
+            found = with_few_entries(plan, self.most, self.pair_costs, near, self.still)
             if found is not None:
                 return found
         if not thorough or self.geometry.shape[0] * self.geometry.shape[1] > DECIDED:
@@ -105,7 +119,11 @@ class Supports:
         if keys is None:
             return None
         found, unmet = self.flow(keys, f, np.zeros(m))
-        return None if unmet > ROUNDING else cheaper(found, self.most, self.pair_costs, near[:, : NEAR[0]])
+        return (
+            None
+            if unmet > ROUNDING
+            else cheaper(found, self.most, self.pair_costs, near[:, : NEAR[0]], self.still)
+        )
 
     def pair_costs(self, rows, columns) -> np.ndarray:
         """Costs of single pairs."""
@@ -146,7 +164,7 @@ class Supports:
                 break
             pairs.costs = costs + np.where(np.isin(pairs.keys, self.largest(point.plan)), 0.0, price)
             dual = self.dual.with_changes(geometry=pairs.geometry, most=None)
-            new, _ = ascend(dual, point.g, 0.1 * ROUNDING, STEPS, lambda _: None)
+            new, _ = ascend(dual, point.g, 0.1 * ROUNDING, STEPS, self.told_point)
             if new.error > EXACT:
                 break
             point = new
@@ -180,7 +198,7 @@ class Supports:
         """The optimal plan on a support, and its objective; None where Newton steps do not get there."""
         support = Candidates(self.geometry, keys, self.backend)
         dual = self.dual.with_changes(geometry=support.geometry, most=None)
-        point, _ = ascend(dual, g, 0.1 * ROUNDING, STEPS, lambda _: None)
+        point, _ = ascend(dual, g, 0.1 * ROUNDING, STEPS, self.told_point)
         if point.error > EXACT:
             return None
         return point, self.objective(point.plan)
