@@ -57,7 +57,7 @@ def library_of(arguments: dict[str, Any]) -> str:
         if isinstance(value, (list, tuple)):
             # Thousands of small arrays: one of each type is enough to know the library.
             kinds = {type(item): k for k, item in reversed(list(enumerate(value)))}
-            every |= {f"{name}[{k}]": value[k] for k in kinds.values()}
+            every |= {f"{name}[{k}]": value[k] for k in sorted(kinds.values())}
         else:
             every[name] = value
     return resolve(every)
