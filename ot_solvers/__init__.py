@@ -7,6 +7,8 @@ from . import costs, couplings, statistics
 from . import geometry as geometry
 from ._version import __version__
 from .api import solve, solve_grid, solve_sample
+from .batch import BatchProgress, solve_batch, solve_sample_batch
+from .batch_solution import BatchSolution
 from .divergence import DivergenceResult, sinkhorn_divergence
 from .errors import (
     ConvergenceError,
@@ -41,6 +43,8 @@ __all__ = [
     "SNS",
     "Assigned",
     "Assignment",
+    "BatchProgress",
+    "BatchSolution",
     "ConvergenceError",
     "ConvergenceWarning",
     "Crossover",
@@ -75,9 +79,11 @@ __all__ = [
     "set_num_threads",
     "sinkhorn_divergence",
     "solve",
+    "solve_batch",
     "solve_grid",
     "solve_path",
     "solve_sample",
+    "solve_sample_batch",
     "statistics",
     "wasserstein",
 ]

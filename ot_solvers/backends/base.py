@@ -17,12 +17,30 @@ import numpy as np
 
 from ..errors import PerformanceWarning
 from ..geometry.base import Geometry
+from ..geometry.stack import Stack
 from ..penalties import Penalty
 from ..plans.gibbs import GibbsPlan
+from ..plans.stack import GibbsStack
 from . import blockwise
 from .sparse_factor import SparseBipartite
 
-__all__ = ["PRIMITIVES", "Backend", "CostStatistics", "PlanStatistics", "Projection", "SweptEntries"]
+__all__ = [
+    "CONVERGED",
+    "ILLEGAL",
+    "MAX_ITER",
+    "PRIMITIVES",
+    "UNFINISHED",
+    "Backend",
+    "BatchOutcome",
+    "CostStatistics",
+    "ExactBatch",
+    "PlanStatistics",
+    "Projection",
+    "SweptEntries",
+]
+
+#: How a problem of a batch ended; ILLEGAL: some cost is NaN or ``-inf``.
+CONVERGED, MAX_ITER, UNFINISHED, ILLEGAL = range(4)
 
 #: Names of the primitives, in the order of the documentation.
 PRIMITIVES = (
@@ -43,6 +61,7 @@ PRIMITIVES = (
     "pair_costs",
     "cost_gradient",
     "solve_small",
+    "solve_batch",
 )
 
 
@@ -81,6 +100,25 @@ class SweptEntries(NamedTuple):
     column_mass: np.ndarray  # (m,) likewise
     pattern: tuple | None  # as of `Backend.plan_pattern`
     passes: int  # reads of the cost
+
+
+class BatchOutcome(NamedTuple):
+    """How the problems of a batch ended."""
+
+    codes: np.ndarray  # (K,) int: CONVERGED, MAX_ITER, UNFINISHED or ILLEGAL
+    passes: np.ndarray  # (K,) int, passes over the cost
+    errors: np.ndarray  # (K,) marginal error, mass units
+
+
+class ExactBatch(NamedTuple):
+    """Exact plans of a batch, entry by entry."""
+
+    codes: np.ndarray  # (K,) int: CONVERGED, UNFINISHED or ILLEGAL
+    starts: np.ndarray  # (K,) int, where the entries of each problem begin
+    counts: np.ndarray  # (K,) int, how many there are
+    rows: np.ndarray  # flat int arrays
+    columns: np.ndarray
+    masses: np.ndarray
 
 
 class Backend:
@@ -438,6 +476,65 @@ class Backend:
             The best potentials found at the target.
         errors : (iterations,) array
             Marginal error of every pass, mass units.
+        """
+        return
+
+    def stack_statistics(self, stack: Stack) -> np.ndarray:
+        """Statistics of the costs of many problems.
+
+        Returns
+        -------
+        (K, 4) float64 array
+            Minimum, maximum and mean of the finite costs of each problem, and their number: negative where some
+            cost is neither finite nor ``+inf``.
+        """
+        return blockwise.stack_statistics(self, stack)
+
+    def solve_batch(self, plans: GibbsStack, start, tol, penalties, max_iter: int) -> BatchOutcome:
+        """Solve many small entropic problems from start to end; potentials are overwritten.
+
+        Parameters
+        ----------
+        plans : GibbsStack
+            Its `g` is where the problems start; 0 where nothing is known. Its `f` need not be filled.
+        start : (K,) array, cost units
+            The eps at which eps-scaling begins: 0 for the target itself, inf for a quarter of the range of the costs.
+        tol : (K,) array
+            Marginal error, both sides, in mass units.
+        penalties : (Penalty, Penalty)
+            Balanced, KL or TV, of all problems.
+        max_iter : int
+            Passes over the cost, of each problem.
+
+        Returns
+        -------
+        BatchOutcome
+            Errors are those of the potentials in float64. A backend may leave any problem UNFINISHED; its
+            potentials are then a start.
+        """
+        return BatchOutcome(*blockwise.solve_batch(self, plans, start, tol, penalties, max_iter))
+
+    def batch_statistics(self, plans: GibbsStack) -> PlanStatistics:
+        """`plan_statistics` of many plans: flat arrays, in the places of `f`, of `g`, and of `f`."""
+        return PlanStatistics(*blockwise.batch_statistics(self, plans))
+
+    def batch_plans(self, plans: GibbsStack, scale: np.ndarray) -> np.ndarray:
+        """Entries of many plans times ``scale[k]``, row-major, one after another; flat float64 array."""
+        return blockwise.batch_plans(self, plans, scale)
+
+    def exact_batch(self, plans: GibbsStack) -> ExactBatch | None:
+        """Exact transport of many small problems, or None where this backend has no such kernel.
+
+        Parameters
+        ----------
+        plans : GibbsStack
+            Costs and weights, of equal sums; potentials are overwritten by Kantorovich potentials. `eps` is not
+            looked at.
+
+        Returns
+        -------
+        ExactBatch or None
+            Any problem may be left UNFINISHED.
         """
         return
 

@@ -282,3 +282,80 @@ def cost_gradient(plan):
         out[start:stop] = _host(xp.sum(P[:, :, None] * slope, axis=1))
     raw = np.asarray(geometry.x, dtype=np.float64)
     return geometry.cost.pullback(raw, out)
+
+
+# --- many problems ------------------------------------------------------------------------------------------------
+
+#: Ratio of neighbouring levels of eps, and passes on each.
+RATIO, SWEEPS = 0.5, 3
+
+
+def stack_statistics(backend, stack):
+    out = np.empty((len(stack), 4))
+    for k in range(len(stack)):
+        geometry = stack.geometry(k)
+        C = np.asarray(geometry.block(0, geometry.shape[0]))
+        legal = (C > -np.inf).all()
+        found = backend.cost_statistics(geometry) if legal and np.isfinite(C).any() else (np.inf, -np.inf, np.nan, 0)
+        out[k] = (*found[:3], found[3] if legal else -1)
+    return out
+
+
+def solve_batch(backend, plans, start, tol, penalties, max_iter):
+    size = len(plans)
+    codes, passes, errors = np.empty(size, dtype=np.int64), np.zeros(size, dtype=np.int64), np.full(size, np.inf)
+    for k in range(size):
+        codes[k], passes[k], errors[k] = _solve_one(backend, plans, k, start[k], tol[k], penalties, max_iter)
+    return codes, passes, errors
+
+
+def _solve_one(backend, plans, k, start, tol, penalties, max_iter):
+    """Annealed plain Sinkhorn sweeps on problem k."""
+    geometry = plans.stack.geometry(k)
+    a, b = plans.weights(k)
+    f, g = plans.potentials(k)
+    eps, log_mass = float(plans.eps[k]), float(plans.log_mass[k])
+    C = np.asarray(geometry.block(0, geometry.shape[0]))
+    finite = np.isfinite(C)
+    if not (C > -np.inf).all():
+        return 3, 0, np.inf
+    if not finite.all() or any(penalty.kind == 3 for penalty in penalties):
+        return 2, 0, np.inf
+    first = float(C.max() - C.min()) / 4 if np.isinf(start) else float(start)
+    levels = [eps]
+    if first > eps:
+        count = int(np.ceil(np.log(first / eps) / -np.log(RATIO)))
+        levels = [first * (eps / first) ** (i / count) for i in range(count)] + [eps]
+    live = b > 0
+    log_a, log_b = _log(a) + log_mass, _log(b) + log_mass
+    done = 0
+    for i, level in enumerate(levels):
+        final = i == len(levels) - 1
+        on_level = 0
+        while final or (on_level < SWEEPS and done + 1 < max_iter):
+            f[:], masses = sweep(backend, geometry, None, log_b + g / level, level, a, penalties[0])
+            done += 1
+            on_level += 1
+            error = penalties[1].residual(masses[live], b[live], g[live])
+            s = penalties[1].prox(backend.softmin(geometry.T, log_a + f / level, level), level)
+            if final and (error <= tol or done >= max_iter):
+                g[:] = np.where(live, g, s)
+                return (0 if error <= tol else 1), done, error
+            g[:] = s
+    raise AssertionError("the last level ends by itself")
+
+
+def batch_statistics(backend, plans):
+    row_mass, row_cost, column_mass = np.zeros(plans.f.size), np.zeros(plans.f.size), np.zeros(plans.g.size)
+    for k in range(len(plans)):
+        _, _, rows, columns = plans.slices(k)
+        row_mass[rows], column_mass[columns], row_cost[rows] = backend.plan_statistics(plans.plan(k))
+    return row_mass, column_mass, row_cost
+
+
+def batch_plans(backend, plans, scale):
+    parts = []
+    for k in range(len(plans)):
+        plan = plans.plan(k)
+        parts.append((scale[k] * np.asarray(backend.plan_rows(plan, 0, plan.f.size))).ravel())
+    return np.concatenate(parts) if parts else np.zeros(0)

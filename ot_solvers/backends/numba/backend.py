@@ -12,7 +12,16 @@ from ...penalties import Capacity
 from ...plans.gibbs import GibbsPlan
 from ...threads import get_num_threads
 from .. import blockwise
-from ..base import Backend, CostStatistics, PlanStatistics, Projection, SweptEntries
+from ..base import (
+    Backend,
+    BatchOutcome,
+    CostStatistics,
+    ExactBatch,
+    PlanStatistics,
+    Projection,
+    SweptEntries,
+)
+from . import batch_primitives
 from . import grid as grid_primitives
 from . import pattern as pattern_kernels
 from . import plan as plan_kernels
@@ -29,6 +38,7 @@ from .pairs import pair_costs
 from .parallel import block_bounds, run
 from .projection import Asked, Made, project_blocks
 from .rows import row_source
+from .stacks import readable
 from .sweep_entries import sweep_entries_block as sweep_entries_kernel
 from .tiled_rows import MASS_FLOOR, TiledCloud
 from .transport_simplex import TransportSimplex
@@ -55,6 +65,7 @@ _ROW_PRIMITIVES = frozenset(
         "project",
         "pair_costs",
         "solve_small",
+        "solve_batch",
     }
 )
 _PRIMITIVES = {
@@ -469,6 +480,32 @@ class NumbaBackend(Backend):
             errors,
         )  # fmt: skip
         return f + shift, g, errors[:iterations]
+
+
+    # --- many problems ----------------------------------------------------------------------------------------
+
+    def stack_statistics(self, stack):
+        if not readable(stack):
+            return super().stack_statistics(stack)
+        return batch_primitives.statistics_of_stack(stack)
+
+    def solve_batch(self, plans, start, tol, penalties, max_iter):
+        if not readable(plans.stack):
+            return super().solve_batch(plans, start, tol, penalties, max_iter)
+        return BatchOutcome(*batch_primitives.solve(plans, start, tol, penalties, max_iter))
+
+    def batch_statistics(self, plans):
+        if not readable(plans.stack):
+            return super().batch_statistics(plans)
+        return PlanStatistics(*batch_primitives.statistics_of(plans))
+
+    def batch_plans(self, plans, scale):
+        if not readable(plans.stack):
+            return super().batch_plans(plans, scale)
+        return batch_primitives.plans_of(plans, scale)
+
+    def exact_batch(self, plans):
+        return ExactBatch(*batch_primitives.exact_batch(plans)) if readable(plans.stack) else None
 
 
 def _joined(parts, n, limit):
