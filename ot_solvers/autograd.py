@@ -17,15 +17,22 @@ def on_graph(*values: Any) -> bool:
     torch = sys.modules.get("torch")
     if torch is None or not torch.is_grad_enabled():
         return False
-    return any(isinstance(value, torch.Tensor) and value.requires_grad for value in values)
+    return any(
+        on_graph(*value)
+        if isinstance(value, (list, tuple))
+        else isinstance(value, torch.Tensor) and value.requires_grad
+        for value in values
+    )
 
 
 def off_graph(value: Any) -> Any:
-    """The tensor without its graph, the number in a 0-d one; anything else as it is."""
+    """The tensor without its graph, also in a list; anything else as it is."""
     torch = sys.modules.get("torch")
-    if torch is None or not isinstance(value, torch.Tensor):
-        return value
-    return value.detach()
+    if torch is not None and isinstance(value, torch.Tensor):
+        return value.detach()
+    if torch is not None and isinstance(value, list) and any(isinstance(part, torch.Tensor) for part in value):
+        return [off_graph(part) for part in value]
+    return value
 
 
 def attached(kind: str, result: Any, **leaves: Any) -> Any:
@@ -33,12 +40,12 @@ def attached(kind: str, result: Any, **leaves: Any) -> Any:
 
     Parameters
     ----------
-    kind : {"solution", "divergence", "distance"}
+    kind : {"solution", "divergence", "batch"}
     result
         Of the solve without the graph.
     leaves
         The caller's arguments by name.
     """
     # The layers build on the entry points, which know them by name only.
-    graph = importlib.import_module("ot_solvers.layers.torch.graph")
+    graph = importlib.import_module("ot_solvers.layers.torch." + ("batches" if kind == "batch" else "graph"))
     return getattr(graph, f"attach_{kind}")(result, **leaves)

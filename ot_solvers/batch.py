@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import validation as check
-from .api import Options, _read_method, advice, run_problem
+from .api import Options, _read_method, advice, run_problem, shared_off_graph
+from .autograd import attached, off_graph, on_graph
 from .backends import registry
 from .backends.base import CONVERGED, ILLEGAL, MAX_ITER, UNFINISHED
 from .batch_input import Weights, read_clouds, read_costs, read_regularisers, read_weights
@@ -135,11 +136,14 @@ def solve_batch(
     ((100, 16, 16), True)
     """
     started = time.perf_counter()
+    leaves = {"C": C, "a": a, "b": b, "reg": reg}
+    C, a, b, reg = (off_graph(leaf) for leaf in leaves.values())
     stack, library = read_costs(C, a, b, reg)
     options = Options(
         reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback, on_failure
     )  # fmt: skip
-    return _Batch(stack, a, b, library, options, started).solution()
+    found = _Batch(stack, a, b, library, options, started).solution()
+    return attached("batch", found, **leaves) if on_graph(*leaves.values()) else found
 
 
 @_documented
@@ -187,11 +191,14 @@ def solve_sample_batch(
     True
     """
     started = time.perf_counter()
+    leaves = {"x": x, "y": y, "a": a, "b": b, "reg": reg}
+    (x, y, a, b), reg = shared_off_graph(x, y, a, b), off_graph(reg)
     stack, library = read_clouds(x, y, a, b, cost)
     options = Options(
         reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback, on_failure
     )  # fmt: skip
-    return _Batch(stack, a, b, library, options, started).solution()
+    found = _Batch(stack, a, b, library, options, started).solution()
+    return attached("batch", found, **leaves) if on_graph(*leaves.values()) else found
 
 
 class _Batch:

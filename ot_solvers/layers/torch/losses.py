@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...api import solve_sample
+from ...batch import solve_sample_batch
 from ...divergence import sinkhorn_divergence
 from ...regularisers import Entropic
 
@@ -85,10 +86,14 @@ class _TransportLoss(nn.Module):
         with _full_precision(x):
             if x.ndim == 2:
                 return self._once(0, x, y, a, b)
-            values = torch.stack([self._once(k, x[k], y[k], _of(a, k), _of(b, k)) for k in range(x.shape[0])])
+            values = self._batch(x, y, a, b)
         if self.reduction == "none":
             return values
         return values.mean() if self.reduction == "mean" else values.sum()
+
+    def _batch(self, x, y, a, b) -> torch.Tensor:
+        """(B,) values."""
+        return torch.stack([self._once(k, x[k], y[k], _of(a, k), _of(b, k)) for k in range(x.shape[0])])
 
     def _once(self, k: int, x, y, a, b) -> torch.Tensor:
         last = self._last.get(k)
@@ -138,6 +143,18 @@ class OTLoss(_TransportLoss):
             x, y, a, b, cost=self.cost, reg=self.reg, unbalanced=self.unbalanced,
             unbalanced_type=self.unbalanced_type, init=init, **self.keywords,
         )  # fmt: skip
+
+    def _batch(self, x, y, a, b):
+        last = self._last.get(-1)
+        sizes = x.shape, y.shape
+        result = solve_sample_batch(
+            x, y, a, b, cost=self.cost, reg=self.reg, unbalanced=self.unbalanced,
+            unbalanced_type=self.unbalanced_type, init=last[1] if last is not None and last[0] == sizes else None,
+            **self.keywords,
+        )  # fmt: skip
+        if self.warm_start:
+            self._last[-1] = sizes, _plain(result)
+        return result.value
 
     def _kept(self, result):
         return tuple(side.detach() for side in _plain(result).potentials)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from ...api import solve
+from ...batch import solve_batch
 from ...errors import UnsupportedError
 from ...regularisers import Entropic, regulariser
 
@@ -327,9 +328,5 @@ def balanced_system(P: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> tuple[
 
 def _solved(C: torch.Tensor, a: torch.Tensor, b: torch.Tensor, reg, options) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, n, m) float64 plans, and the (B,) absolute strengths they have."""
-    plans, strengths = [], []
-    for k in range(C.shape[0]):
-        solution = solve(C[k].double(), a[k], b[k], reg=reg, **options)
-        plans.append(np.asarray(solution.plan))
-        strengths.append(solution.reg)
-    return torch.as_tensor(np.stack(plans)), torch.as_tensor(strengths, dtype=torch.float64)
+    found = solve_batch(C, a, b, reg=reg, **options)
+    return found.plan.double(), torch.as_tensor(np.asarray(found.reg), dtype=torch.float64)
