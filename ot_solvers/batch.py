@@ -211,7 +211,10 @@ class _Batch:
         self._read_penalties()
         coarse = _coarse(a, b, library)
         self._normalise(
-            read_weights(a, "a", stack.n, "n"), read_weights(b, "b", stack.m, "m"), (a, b), 1e-3 if coarse else 1e-6
+            read_weights(a, "a", stack.n, "n"),
+            read_weights(b, "b", stack.m, "m"),
+            (a, b),
+            1e-3 if coarse else 1e-6,
         )
         f_starts, g_starts = np.cumsum(stack.n) - stack.n, np.cumsum(stack.m) - stack.m
         self.warm = np.zeros(size)  # eps at which a warm start begins
@@ -406,7 +409,9 @@ class _Batch:
         size = len(self.stack)
         if self.entries is None:
             zeros = np.zeros(size, dtype=np.int64)
-            self.entries = Entries(zeros, zeros.copy(), *(np.zeros(0, dtype=t) for t in (np.int64, np.int64, float)))
+            self.entries = Entries(
+                zeros, zeros.copy(), *(np.zeros(0, dtype=t) for t in (np.int64, np.int64, float))
+            )
         kept = self.entries
         kept.starts[numbers] = found.starts + kept.rows.size
         kept.counts[numbers] = found.counts
@@ -469,20 +474,22 @@ class _Batch:
     def _check_costs(self, k: int) -> None:
         assert isinstance(self.stack, DenseStack)
         C = self.stack.matrix(k)
-        if not (C > -np.inf).all():
+        if not (-np.inf < C).all():
             self._raise_illegal(k)
-        if not (C < np.inf).any():
+        if not (np.inf > C).any():
             raise InfeasibleError(f"every entry of C[{k}] is +inf: no plan has finite cost")
 
     def _raise_illegal(self, k: int) -> None:
         """Name the first cost of problem k that is none."""
         C = self.stack.geometry(k).block(0, int(self.stack.n[k]))
-        i, j = (int(place) for place in np.argwhere(~(C > -np.inf))[0])
+        i, j = (int(place) for place in np.argwhere(~(-np.inf < C))[0])
         if isinstance(self.stack, DenseStack):
             raise ValueError(
                 f"C[{k}, {i}, {j}] is {C[i, j]}; expected finite costs (or +inf, which forbids a pair)"
             )
-        raise ValueError(f"the cost between x[{k}][{i}] and y[{k}][{j}] overflows: divide the points by a constant")
+        raise ValueError(
+            f"the cost between x[{k}][{i}] and y[{k}][{j}] overflows: divide the points by a constant"
+        )
 
     # --- the end ----------------------------------------------------------------------------------------------
 

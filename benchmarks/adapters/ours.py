@@ -197,7 +197,11 @@ class Batch(Dense):
 
     def run(self, setting: Setting):
         solution = self.solve(
-            *self.arrays, reg=self.problem.eps, tol=setting.threshold, max_iter=setting.max_iter, on_failure="ignore"
+            *self.arrays,
+            reg=self.problem.eps,
+            tol=setting.threshold,
+            max_iter=setting.max_iter,
+            on_failure="ignore",
         )
         return solution, solution.value, solution.potentials
 

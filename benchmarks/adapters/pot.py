@@ -383,7 +383,9 @@ class EmdBatch(Adapter):
 
     def run(self, setting):
         return [
-            self.ot.emd(self.a, self.b, self.ot.dist(x, y), numItermax=10_000_000, numThreads=self.threads, log=True)
+            self.ot.emd(
+                self.a, self.b, self.ot.dist(x, y), numItermax=10_000_000, numThreads=self.threads, log=True
+            )
             for x, y in self.clouds
         ]
 
