@@ -60,7 +60,7 @@ _COMMON = """
     max_iter : int, optional
         Passes over the cost of each problem; the method chooses by default.
     init : BatchSolution or (f, g), optional
-        Warm start: a solution of as many problems of these sizes, or stacked potentials (lists where sizes differ).
+        Warm start: a solution of as many problems of these sizes, or stacked potentials.
     callback : callable, optional
         Called with a `BatchProgress` after every few hundred problems; returning True stops early: the others
         get one pass each and the status STOPPED_BY_CALLBACK.
@@ -137,7 +137,8 @@ def solve_batch(
     started = time.perf_counter()
     stack, library = read_costs(C, a, b, reg)
     options = Options(
-        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback, on_failure
+        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        on_failure,
     )  # fmt: skip
     return _Batch(stack, a, b, library, options, started).solution()
 
@@ -189,7 +190,8 @@ def solve_sample_batch(
     started = time.perf_counter()
     stack, library = read_clouds(x, y, a, b, cost)
     options = Options(
-        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback, on_failure
+        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        on_failure,
     )  # fmt: skip
     return _Batch(stack, a, b, library, options, started).solution()
 
@@ -284,8 +286,8 @@ class _Batch:
                 unit = found[k, 2] if reg.relative_to == "mean" else found[k, 1]
                 if not (math.isfinite(unit) and unit > 0):
                     raise ValueError(
-                        f"reg_relative_to={reg.relative_to!r}: the {reg.relative_to} of the cost of problem {k} is "
-                        f"{unit:g}, not positive; give reg in cost units"
+                        f"reg_relative_to={reg.relative_to!r}: the {reg.relative_to} of the cost of problem {k} "
+                        f"is {unit:g}, not positive; give reg in cost units"
                     )
                 eps[k] *= unit
         return eps
@@ -533,8 +535,8 @@ class _Batch:
         named = ", ".join(str(int(k)) for k in failed[:10]) + (", …" if failed.size > 10 else "")
         words = advice(self.alone[worst]) if worst in self.alone else self.status[worst].value
         message = (
-            f"{failed.size} of {len(self.stack)} problems did not reach tol = {self.tol:.3g}: {named}. The worst is "
-            f"{worst}: {self.status[worst].name} after {self.passes[worst]} passes with marginal error "
+            f"{failed.size} of {len(self.stack)} problems did not reach tol = {self.tol:.3g}: {named}. The worst "
+            f"is {worst}: {self.status[worst].name} after {self.passes[worst]} passes with marginal error "
             f"{self.errors[worst]:.3g}: {words}"
         )
         if self.options.on_failure == "raise":

@@ -119,8 +119,8 @@ def _size_of(a: Any, b: Any, reg: Any, shape: tuple[int, ...]) -> int:
     if is_sequence(reg):
         return len(reg)
     raise ValueError(
-        f"C has shape {shape} and is shared, but neither a nor b nor reg says by how many problems: give a of shape "
-        f"(B, {shape[0]}) or b of shape (B, {shape[1]}), or use solve"
+        f"C has shape {shape} and is shared, but neither a nor b nor reg says by how many problems: give a of "
+        f"shape (B, {shape[0]}) or b of shape (B, {shape[1]}), or use solve"
     )
 
 
@@ -242,9 +242,9 @@ def read_regularisers(reg: Any, relative_to: Any, count: int) -> list[Regularise
     if len(given) != count:
         raise ValueError(f"reg holds {len(given)} values; expected one for each of the {count} problems")
     found = []
-    for k, one in enumerate(given):
-        try:
-            found.append(regulariser(one, relative_to))
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"reg[{k}]: {error}") from None
+    try:
+        for one in given:
+            found.append(regulariser(one, relative_to))  # noqa: PERF401 (how many there are names the wrong one)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"reg[{len(found)}]: {error}") from None
     return found

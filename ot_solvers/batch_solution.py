@@ -476,16 +476,14 @@ class BatchSolution:
         """
         solved, stack = self._solved, self._solved.plans.stack
         if not isinstance(stack, CloudStack):
-            raise ValueError(
-                "this solution comes from cost matrices and knows no points: use solution[k].pull(y) with the points"
-            )
+            raise ValueError("this solution comes from cost matrices and knows no points: use solution[k].pull(y)")
         if not (self._uniform and (solved.kinds == ENTROPIC).all() and solved.balanced):
             return self._each_array([solution.barycentric_map(inverse) for solution in self])
         # Weights and potentials of the side that is asked about cancel: points without weight have a law too.
         ones = np.ones(int(stack.m[0] if inverse else stack.n[0]))
         first = np.zeros(len(self), dtype=np.int64)
-        side = {"b": ones, "b_starts": first} if inverse else {"a": ones, "a_starts": first}
-        plans = replace(solved.plans, **side)
+        plans = solved.plans
+        plans = replace(plans, b=ones, b_starts=first) if inverse else replace(plans, a=ones, a_starts=first)
         P = self._backend.batch_plans(plans, np.ones(len(self))).reshape(
             len(self), int(stack.n[0]), int(stack.m[0])
         )

@@ -284,7 +284,7 @@ def cost_gradient(plan):
     return geometry.cost.pullback(raw, out)
 
 
-# --- many problems ------------------------------------------------------------------------------------------------
+# --- many problems ------------------------------------------------------------------------------------------
 
 #: Ratio of neighbouring levels of eps, and passes on each.
 RATIO, SWEEPS = 0.5, 3

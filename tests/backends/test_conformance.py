@@ -453,8 +453,11 @@ def applies(primitive, geometry, *_):
     """Whether to ask the primitive of the geometry."""
     if primitive == "cost_gradient":  # only points have gradients
         return geometry.startswith("cloud")
-    if primitive == "solve_batch":  # forbidden pairs may be left to others
-        return geometry.startswith(("dense", "cloud")) and not geometry.endswith(("forbidden", "cut-off"))
+    if (
+        primitive == "solve_batch"
+    ):  # problems with forbidden pairs, or at the limit of rounding, may be left to others
+        stacked = geometry.startswith(("dense", "cloud"))
+        return stacked and not geometry.endswith(("forbidden", "cut-off", "shifted"))
     return primitive not in ENTRIES or geometry not in ("grid-1d-euclidean", "grid-2d-cityblock", "grid-3d-dot")
 
 

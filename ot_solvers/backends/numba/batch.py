@@ -154,17 +154,17 @@ def cost_range(C, low, high, total):
 
 @kernel
 def fill_kernel(C, f, g, inv2, g2, K):
-    """``K_ij = 2**((f_i - C_ij + g_j) * inv2)``, exponents first in float64; 0 in the padding and where forbidden."""
+    """``K_ij = 2**((f_i - C_ij + g_j) * inv2)``, 0 in the padding and where forbidden; exponents in float64."""
     n, m = C.shape
     for j in range(m):
         g2[j] = g[j] * inv2
     for i in range(n):
         c = C[i]
         out = K[i]
-        top = f[i] * inv2
+        fi = f[i]
         for j in range(m):
-            # A huge exponent only says that the sums leave the safe range.
-            out[j] = min((top - float(c[j]) * inv2) + g2[j], 100.0)
+            # Costs far from zero cancel in the difference, before anything is rounded. A huge exponent only says that the sums leave the safe range.
+            out[j] = min((fi - float(c[j])) * inv2 + g2[j], 100.0)
         # A loop of its own: twice as many float32 fit a register, and exponentials take most of the time.
         for j in range(m):
             out[j] = exp2(out[j])
@@ -412,7 +412,7 @@ def exact_rows(C, a, b, f, g, eps, known, work):
         total = 0.0
         if known:
             for j in range(m):
-                row[j] = exp2(min((top - float(c[j]) * inv2) + h2[j], 1000.0))
+                row[j] = exp2(min((f[i] - float(c[j])) * inv2 + h2[j], 1000.0))
                 total += row[j]
         if not 1e-200 < total < 1e200:
             top = math.inf
@@ -614,14 +614,14 @@ def statistics_of_plans(costs, a, b, f, g, at, aim, begin, end, row_mass, column
             columns[j] = 0.0
         for i in range(n):
             c = C[i]
-            top = f[at.f[k] + i] * inv2
+            fi = f[at.f[k] + i]
             weight = a[at.a[k] + i]
             mass = 0.0
             cost = 0.0
             if weight > 0.0:
                 for j in range(m):
                     x = float(c[j])
-                    p = weight * exp2(min((top - x * inv2) + h2[j], 1023.0))
+                    p = weight * exp2(min((fi - x) * inv2 + h2[j], 1023.0))
                     mass += p
                     # A forbidden pair carries nothing, at any price.
                     cost += p * x if x < math.inf else 0.0
@@ -649,9 +649,9 @@ def fill_plans(costs, a, b, f, g, at, aim, scale, places, begin, end, out):
             h2[j] += aim.log_mass[k] * LOG2E
         for i in range(n):
             c = C[i]
-            top = f[at.f[k] + i] * inv2
+            fi = f[at.f[k] + i]
             weight = a[at.a[k] + i] * scale[k]
             line = out[place : place + m]
             place += m
             for j in range(m):
-                line[j] = weight * exp2(min((top - float(c[j]) * inv2) + h2[j], 1023.0)) if weight > 0.0 else 0.0
+                line[j] = weight * exp2(min((fi - float(c[j])) * inv2 + h2[j], 1023.0)) if weight > 0.0 else 0.0

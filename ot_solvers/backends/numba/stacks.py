@@ -112,8 +112,8 @@ class _Clouds:
         out = np.empty(size)
         if not self.products:
             fill_costs(
-                *self.record, writable_view(self.x), writable_view(self.y), stack.x_starts, stack.y_starts, stack.n,
-                stack.m, starts, begin, end, out,
+                *self.record, writable_view(self.x), writable_view(self.y), stack.x_starts, stack.y_starts,
+                stack.n,                stack.m, starts, begin, end, out,
             )  # fmt: skip
             return out, starts
         for k in range(begin, end):
