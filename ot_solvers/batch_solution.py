@@ -514,8 +514,8 @@ class BatchSolution:
             f"  value           {values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}",
             f"  marginal error  at most {float(solved.errors.max()):.3g}",
             f"  status          {ended}",
-            f"  passes          {passes.min()} to {passes.max()}, mean {passes.mean():.3g}",
-            f"  method          {solved.method} on {self.backend}, {solved.seconds:.3g} s",
+            f"  method          {solved.method} on {self.backend}, at most {passes.max()} passes, "
+            f"{solved.seconds:.3g} s",
             "  more            [k] .value .gap .potentials .plan .status .n_iter .barycentric_map()",
         ]
         return "\n".join(lines)

@@ -342,7 +342,7 @@ def test_indexing(rng):
     assert isinstance(batch[1], ots.Solution) and batch[np.int64(1)] is batch[1]
     part = batch[3:0:-2]
     assert isinstance(part, ots.BatchSolution) and len(part) == 2
-    np.testing.assert_array_equal(part.value, batch.value[3:0:-2])
+    np.testing.assert_allclose(part.value, batch.value[3:0:-2], rtol=1e-14)
     np.testing.assert_array_equal(part.plan, batch.plan[3:0:-2])
     np.testing.assert_array_equal(part.potential_b, batch.potential_b[3:0:-2])
     assert part[1].value == batch[1].value

@@ -163,7 +163,8 @@ def fill_kernel(C, f, g, inv2, g2, K):
         out = K[i]
         fi = f[i]
         for j in range(m):
-            # Costs far from zero cancel in the difference, before anything is rounded. A huge exponent only says that the sums leave the safe range.
+            # Costs far from zero cancel in the difference, before anything is rounded. A huge exponent only says
+            # that the sums leave the safe range.
             out[j] = min((fi - float(c[j])) * inv2 + g2[j], 100.0)
         # A loop of its own: twice as many float32 fit a register, and exponentials take most of the time.
         for j in range(m):
@@ -408,11 +409,12 @@ def exact_rows(C, a, b, f, g, eps, known, work):
         masses[j] = 0.0
     for i in range(n):
         c = C[i]
-        top = f[i] * inv2
+        fi = f[i]
+        top = fi * inv2
         total = 0.0
         if known:
             for j in range(m):
-                row[j] = exp2(min((f[i] - float(c[j])) * inv2 + h2[j], 1000.0))
+                row[j] = exp2(min((fi - float(c[j])) * inv2 + h2[j], 1000.0))
                 total += row[j]
         if not 1e-200 < total < 1e200:
             top = math.inf
