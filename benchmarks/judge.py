@@ -372,6 +372,49 @@ def _least_costs(scores, masses, gamma: float, k: int | None) -> float:
     return float(0.5 * gamma * np.square(t).sum() - earned - masses @ top[:, 0])
 
 
+def judge_batch(problem: Problem, f, g) -> Verdict:
+    """Judge the potentials of a batch, (B, n) and (B, m): the largest marginal error, sums of the values.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the problem.
+    """
+    f, g = np.asarray(f, np.float64), np.asarray(g, np.float64)
+    if len(f) != problem.batch or len(g) != problem.batch:
+        raise ValueError(f"potentials must be those of {problem.batch} problems, not of {len(f)} and {len(g)}")
+    return _worst([judge_potentials(one, *pair) for one, *pair in zip(problem.each(), f, g)])
+
+
+def judge_batch_plans(problem: Problem, plan, g=None) -> Verdict:
+    """Judge unregularised plans of a batch, one below the other: (B n, m); with potentials (B, m) also their gaps.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the problem.
+    """
+    n, m = problem.shape
+    plan = plan.tocsr() if sparse.issparse(plan) else np.asarray(plan)
+    if plan.shape != (problem.batch * n, m):
+        raise ValueError(f"plans must have shape {(problem.batch * n, m)}, not {plan.shape}")
+    plans = [plan[k * n : (k + 1) * n] for k in range(problem.batch)]
+    if g is None:
+        return _worst([judge_plan(one, P) for one, P in zip(problem.each(), plans)])
+    found = [judge_exact(one, P, h) for one, P, h in zip(problem.each(), plans, np.asarray(g))]
+    gaps = np.array([verdict.gap for verdict in found])
+    return ExactVerdict(**_worst(found).as_record(), gap=float(gaps[np.argmax(np.abs(gaps))]))
+
+
+def _worst(verdicts: list) -> Verdict:
+    """The largest error and the sums of the values."""
+    return Verdict(
+        max(verdict.marginal_error for verdict in verdicts),
+        sum(verdict.objective for verdict in verdicts),
+        sum(verdict.linear_cost for verdict in verdicts),
+    )
+
+
 def judge_values(problem: Problem, values) -> ValuesVerdict:
     """Judge optimal costs (Euclidean distances) of many small problems, `VALUES` of them.
 

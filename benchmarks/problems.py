@@ -53,6 +53,8 @@ class ProblemSpec:
         Quadratic transport: strength of ``gamma / 2 * sum P**2`` as a fraction of the largest cost, per mass.
     k : int >= 1 or None
         Entries that a column of a quadratic plan may have.
+    batch : int >= 1 or None
+        So many problems of these sizes between points, with uniform weights and one eps, instead of one.
     """
 
     kind: str = "gaussian"
@@ -69,6 +71,7 @@ class ProblemSpec:
     mass: float | None = None
     gamma: float | None = None
     k: int | None = None
+    batch: int | None = None
 
     def build(self) -> Problem:
         """Draw the problem.
@@ -83,6 +86,8 @@ class ProblemSpec:
         if not self.stored and self.cost != "W2":
             raise ValueError(f"only 'W2' comes without a stored matrix, not {self.cost!r}")
         rng = np.random.default_rng(self.seed)
+        if self.batch is not None:
+            return self._batch(rng)
         if self.kind == "documents":
             x, a, starts_x, y, b, starts_y = documents(rng, self)
             return Problem(a, b, self.eps, 1.0, x, y, None, starts_x, starts_y)
@@ -103,6 +108,18 @@ class ProblemSpec:
         mass = None if self.mass is None else self.mass * float(min(a.sum(), b.sum()))
         gamma = None if self.gamma is None else self.gamma * max_cost
         return Problem(a, b, self.eps * max_cost, max_cost, x, y, C, mass=mass, gamma=gamma, k=self.k)
+
+    def _batch(self, rng) -> Problem:
+        if self.kind not in POINTS or self.weights != "uniform" or self.cost != "W2":
+            raise ValueError("batches are of points with uniform weights and squared Euclidean costs")
+        clouds = [POINTS[self.kind](rng, self) for _ in range(self.batch)]
+        dtype = np.dtype(self.dtype)
+        x, y = (np.stack([pair[side] for pair in clouds]).astype(dtype) for side in (0, 1))
+        costs = (np.concatenate([block for _, block in cost_blocks(u, v)]) for u, v in zip(x, y))
+        C = np.stack(list(costs)).astype(dtype)
+        a, b = self._weights(rng, self.n).astype(dtype), self._weights(rng, self.m).astype(dtype)
+        max_cost = float(C.max())
+        return Problem(a, b, self.eps * max_cost, max_cost, x, y, C if self.stored else None)
 
     def _draw(self, rng):
         """Points, costs, weights; None for what the family does not have."""
@@ -158,6 +175,10 @@ class Problem:
         Strength of the quadratic term; None where there is none.
     k : int or None
         Entries that a column may have; None: any number.
+
+    Notes
+    -----
+    Batches have one axis more, the first one, in `x`, `y` and `C`; `a` and `b` are shared.
     """
 
     a: np.ndarray
@@ -177,6 +198,17 @@ class Problem:
     def shape(self) -> tuple[int, int]:
         """``(n, m)``."""
         return len(self.a), len(self.b)
+
+    @property
+    def batch(self) -> int | None:
+        """How many problems of one size there are; None where there is one."""
+        return len(self.x) if self.x is not None and self.x.ndim == 3 else None
+
+    def each(self):
+        """Yield the problems of a batch."""
+        for k, (x, y) in enumerate(zip(self.x, self.y)):
+            C = None if self.C is None else self.C[k]
+            yield Problem(self.a, self.b, self.eps, self.max_cost, x, y, C)
 
     def pairs(self):
         """Yield ``(x, a, y, b)`` of the small problems."""

@@ -16,6 +16,8 @@ import numpy as np
 from .adapters import load_adapter
 from .cases import Case, Contender
 from .judge import (
+    judge_batch,
+    judge_batch_plans,
     judge_exact,
     judge_partial,
     judge_plan,
@@ -142,6 +144,10 @@ class Bench:
             reply = self.run(setting, save=folder, **more)
             answer = {name: load_array(path) for name, path in reply.pop("answer").items()}
         problem = Problem.load(self.problem_file)
+        if problem.batch is not None and "plan" in answer:
+            return reply, judge_batch_plans(problem, answer["plan"], answer.get("g")).as_record()
+        if problem.batch is not None:
+            return reply, judge_batch(problem, answer["f"], answer["g"]).as_record()
         if "values" in answer:
             return reply, judge_values(problem, answer["values"]).as_record()
         if problem.gamma is not None and "plan" in answer:

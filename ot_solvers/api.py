@@ -375,7 +375,7 @@ class Options:
     tol: float | None = None
     max_iter: int | None = None
     init: Any = None
-    callback: Callable[[Progress], object] | None = None
+    callback: Callable[[Any], object] | None = None
     on_failure: str = "warn"
     mass: Any = None
 

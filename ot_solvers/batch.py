@@ -61,7 +61,7 @@ _COMMON = """
     max_iter : int, optional
         Passes over the cost of each problem; the method chooses by default.
     init : BatchSolution or (f, g), optional
-        Warm start: a solution of as many problems of these sizes, or stacked potentials (lists where sizes differ).
+        Warm start: a solution of as many problems of these sizes, or stacked potentials.
     callback : callable, optional
         Called with a `BatchProgress` after every few hundred problems; returning True stops early: the others
         get one pass each and the status STOPPED_BY_CALLBACK.
@@ -140,7 +140,8 @@ def solve_batch(
     C, a, b, reg = (off_graph(leaf) for leaf in leaves.values())
     stack, library = read_costs(C, a, b, reg)
     options = Options(
-        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback, on_failure
+        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        on_failure,
     )  # fmt: skip
     found = _Batch(stack, a, b, library, options, started).solution()
     return attached("batch", found, **leaves) if on_graph(*leaves.values()) else found
@@ -195,7 +196,8 @@ def solve_sample_batch(
     (x, y, a, b), reg = shared_off_graph(x, y, a, b), off_graph(reg)
     stack, library = read_clouds(x, y, a, b, cost)
     options = Options(
-        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback, on_failure
+        reg, reg_relative_to, unbalanced, unbalanced_type, method, backend, tol, max_iter, init, callback,
+        on_failure,
     )  # fmt: skip
     found = _Batch(stack, a, b, library, options, started).solution()
     return attached("batch", found, **leaves) if on_graph(*leaves.values()) else found
@@ -218,7 +220,10 @@ class _Batch:
         self._read_penalties()
         coarse = _coarse(a, b, library)
         self._normalise(
-            read_weights(a, "a", stack.n, "n"), read_weights(b, "b", stack.m, "m"), (a, b), 1e-3 if coarse else 1e-6
+            read_weights(a, "a", stack.n, "n"),
+            read_weights(b, "b", stack.m, "m"),
+            (a, b),
+            1e-3 if coarse else 1e-6,
         )
         f_starts, g_starts = np.cumsum(stack.n) - stack.n, np.cumsum(stack.m) - stack.m
         self.warm = np.zeros(size)  # eps at which a warm start begins
@@ -288,8 +293,8 @@ class _Batch:
                 unit = found[k, 2] if reg.relative_to == "mean" else found[k, 1]
                 if not (math.isfinite(unit) and unit > 0):
                     raise ValueError(
-                        f"reg_relative_to={reg.relative_to!r}: the {reg.relative_to} of the cost of problem {k} is "
-                        f"{unit:g}, not positive; give reg in cost units"
+                        f"reg_relative_to={reg.relative_to!r}: the {reg.relative_to} of the cost of problem {k} "
+                        f"is {unit:g}, not positive; give reg in cost units"
                     )
                 eps[k] *= unit
         return eps
@@ -413,7 +418,9 @@ class _Batch:
         size = len(self.stack)
         if self.entries is None:
             zeros = np.zeros(size, dtype=np.int64)
-            self.entries = Entries(zeros, zeros.copy(), *(np.zeros(0, dtype=t) for t in (np.int64, np.int64, float)))
+            self.entries = Entries(
+                zeros, zeros.copy(), *(np.zeros(0, dtype=t) for t in (np.int64, np.int64, float))
+            )
         kept = self.entries
         kept.starts[numbers] = found.starts + kept.rows.size
         kept.counts[numbers] = found.counts
@@ -476,20 +483,22 @@ class _Batch:
     def _check_costs(self, k: int) -> None:
         assert isinstance(self.stack, DenseStack)
         C = self.stack.matrix(k)
-        if not (C > -np.inf).all():
+        if not (-np.inf < C).all():
             self._raise_illegal(k)
-        if not (C < np.inf).any():
+        if not (np.inf > C).any():
             raise InfeasibleError(f"every entry of C[{k}] is +inf: no plan has finite cost")
 
     def _raise_illegal(self, k: int) -> None:
         """Name the first cost of problem k that is none."""
         C = self.stack.geometry(k).block(0, int(self.stack.n[k]))
-        i, j = (int(place) for place in np.argwhere(~(C > -np.inf))[0])
+        i, j = (int(place) for place in np.argwhere(~(-np.inf < C))[0])
         if isinstance(self.stack, DenseStack):
             raise ValueError(
                 f"C[{k}, {i}, {j}] is {C[i, j]}; expected finite costs (or +inf, which forbids a pair)"
             )
-        raise ValueError(f"the cost between x[{k}][{i}] and y[{k}][{j}] overflows: divide the points by a constant")
+        raise ValueError(
+            f"the cost between x[{k}][{i}] and y[{k}][{j}] overflows: divide the points by a constant"
+        )
 
     # --- the end ----------------------------------------------------------------------------------------------
 
@@ -533,8 +542,8 @@ class _Batch:
         named = ", ".join(str(int(k)) for k in failed[:10]) + (", …" if failed.size > 10 else "")
         words = advice(self.alone[worst]) if worst in self.alone else self.status[worst].value
         message = (
-            f"{failed.size} of {len(self.stack)} problems did not reach tol = {self.tol:.3g}: {named}. The worst is "
-            f"{worst}: {self.status[worst].name} after {self.passes[worst]} passes with marginal error "
+            f"{failed.size} of {len(self.stack)} problems did not reach tol = {self.tol:.3g}: {named}. The worst "
+            f"is {worst}: {self.status[worst].name} after {self.passes[worst]} passes with marginal error "
             f"{self.errors[worst]:.3g}: {words}"
         )
         if self.options.on_failure == "raise":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import validation as check
-from .geometry.stack import CloudStack, DenseStack, Stack
+from .geometry.stack import CloudStack, DenseStack
 from .namespaces import Library, library_name, resolve
 from .regularisers import Regulariser, regulariser
 
@@ -47,7 +47,9 @@ class Weights(NamedTuple):
 
 def is_batch_of_arrays(value: Any) -> bool:
     """Whether a list holds arrays, one per problem, rather than numbers."""
-    return isinstance(value, (list, tuple)) and len(value) > 0 and not isinstance(value[0], (int, float, np.number))
+    return (
+        isinstance(value, (list, tuple)) and len(value) > 0 and not isinstance(value[0], (int, float, np.number))
+    )
 
 
 def library_of(arguments: dict[str, Any]) -> str:
@@ -95,7 +97,9 @@ def read_costs(C: Any, a: Any, b: Any, reg: Any) -> tuple[DenseStack, Library]:
         return DenseStack(_joined(arrays, dtype), _starts(n * m), n, m), Library(name, dtype)
     array = check.floating(C, "C")
     if array.ndim not in (2, 3):
-        raise ValueError(f"C has shape {array.shape}; expected (B, n, m), a list of matrices, or one (n, m) matrix")
+        raise ValueError(
+            f"C has shape {array.shape}; expected (B, n, m), a list of matrices, or one (n, m) matrix"
+        )
     if array.size == 0:
         raise ValueError(f"C is empty: shape {array.shape}")
     flat = np.ascontiguousarray(array).reshape(-1)
@@ -115,8 +119,8 @@ def _size_of(a: Any, b: Any, reg: Any, shape: tuple[int, ...]) -> int:
     if is_sequence(reg):
         return len(reg)
     raise ValueError(
-        f"C has shape {shape} and is shared, but neither a nor b nor reg says by how many problems: give a of shape "
-        f"(B, {shape[0]}) or b of shape (B, {shape[1]}), or use solve"
+        f"C has shape {shape} and is shared, but neither a nor b nor reg says by how many problems: give a of "
+        f"shape (B, {shape[0]}) or b of shape (B, {shape[1]}), or use solve"
     )
 
 
@@ -186,7 +190,9 @@ def read_weights(value: Any, name: str, sizes: np.ndarray, side: str) -> Weights
             raise ValueError(f"{name} holds {len(arrays)} vectors; expected one for each of the {count} problems")
         for k, array in enumerate(arrays):
             if array.size != sizes[k]:
-                raise ValueError(f"{name}[{k}] has shape {array.shape}; expected ({sizes[k]},), one weight per point")
+                raise ValueError(
+                    f"{name}[{k}] has shape {array.shape}; expected ({sizes[k]},), one weight per point"
+                )
         flat, starts = _joined(arrays, np.float64), _starts(sizes)
         if not (math.isfinite(_sum(flat)) and flat.min() >= 0):
             for k, array in enumerate(arrays):
@@ -236,9 +242,9 @@ def read_regularisers(reg: Any, relative_to: Any, count: int) -> list[Regularise
     if len(given) != count:
         raise ValueError(f"reg holds {len(given)} values; expected one for each of the {count} problems")
     found = []
-    for k, one in enumerate(given):
-        try:
-            found.append(regulariser(one, relative_to))
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"reg[{k}]: {error}") from None
+    try:
+        for one in given:
+            found.append(regulariser(one, relative_to))  # noqa: PERF401 (how many there are names the wrong one)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"reg[{len(found)}]: {error}") from None
     return found

@@ -262,7 +262,11 @@ class BatchSolution:
         """(B, n) array, or a list where sizes differ."""
         if self._uniform:
             return self._library.array(values.reshape(len(self), -1).copy())
-        return [self._library.array(part.copy()) for part in np.split(values, np.cumsum(sizes)[:-1])] if sizes.size else []
+        return (
+            [self._library.array(part.copy()) for part in np.split(values, np.cumsum(sizes)[:-1])]
+            if sizes.size
+            else []
+        )
 
     def _each(self, name: str) -> Any:
         """A number of every solution."""
@@ -296,7 +300,9 @@ class BatchSolution:
         plans, stack = self._solved.plans, self._solved.plans.stack
         (f, g), (a, b) = self._internal, self._weights
         half = 0.5 * plans.eps * np.log(self._solved.mass)
-        means = (self._sums(w * u, size) / self._sums(w, size) for w, u, size in ((a, f, stack.n), (b, g, stack.m)))
+        means = (
+            self._sums(w * u, size) / self._sums(w, size) for w, u, size in ((a, f, stack.n), (b, g, stack.m))
+        )
         mean_f, mean_g = means
         move = 0.5 * (mean_g - mean_f)
         return f + np.repeat(move - half, stack.n), g - np.repeat(move + half, stack.m)
@@ -470,20 +476,22 @@ class BatchSolution:
         """
         solved, stack = self._solved, self._solved.plans.stack
         if not isinstance(stack, CloudStack):
-            raise ValueError(
-                "this solution comes from cost matrices and knows no points: use solution[k].pull(y) with the points"
-            )
+            raise ValueError("this solution comes from cost matrices and knows no points: use solution[k].pull(y)")
         if not (self._uniform and (solved.kinds == ENTROPIC).all() and solved.balanced):
             return self._each_array([solution.barycentric_map(inverse) for solution in self])
         # Weights and potentials of the side that is asked about cancel: points without weight have a law too.
         ones = np.ones(int(stack.m[0] if inverse else stack.n[0]))
         first = np.zeros(len(self), dtype=np.int64)
-        side = {"b": ones, "b_starts": first} if inverse else {"a": ones, "a_starts": first}
-        plans = replace(solved.plans, **side)
-        P = self._backend.batch_plans(plans, np.ones(len(self))).reshape(len(self), int(stack.n[0]), int(stack.m[0]))
+        plans = solved.plans
+        plans = replace(plans, b=ones, b_starts=first) if inverse else replace(plans, a=ones, a_starts=first)
+        P = self._backend.batch_plans(plans, np.ones(len(self))).reshape(
+            len(self), int(stack.n[0]), int(stack.m[0])
+        )
         if inverse:
             P = P.transpose(0, 2, 1)
-        where, starts, sizes = (stack.x, stack.x_starts, stack.n) if inverse else (stack.y, stack.y_starts, stack.m)
+        where, starts, sizes = (
+            (stack.x, stack.x_starts, stack.n) if inverse else (stack.y, stack.y_starts, stack.m)
+        )
         points = where[starts[:, None] + np.arange(int(sizes[0]))]
         return self._library.array(np.matmul(P, points.astype(np.float64)) / P.sum(-1, keepdims=True))
 
@@ -506,8 +514,8 @@ class BatchSolution:
             f"  value           {values.min():.6g} to {values.max():.6g}, mean {values.mean():.6g}",
             f"  marginal error  at most {float(solved.errors.max()):.3g}",
             f"  status          {ended}",
-            f"  passes          {passes.min()} to {passes.max()}, mean {passes.mean():.3g}",
-            f"  method          {solved.method} on {self.backend}, {solved.seconds:.3g} s",
+            f"  method          {solved.method} on {self.backend}, at most {passes.max()} passes, "
+            f"{solved.seconds:.3g} s",
             "  more            [k] .value .gap .potentials .plan .status .n_iter .barycentric_map()",
         ]
         return "\n".join(lines)
@@ -516,4 +524,3 @@ class BatchSolution:
 def _range(sizes: np.ndarray) -> str:
     low, high = int(sizes.min()), int(sizes.max())
     return str(low) if low == high else f"{low}..{high}"
-

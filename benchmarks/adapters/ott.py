@@ -133,3 +133,29 @@ class PointCloud(Dense):
 
         # The default cost is the squared Euclidean one, not halved: as ours.
         return pointcloud.PointCloud(x, y, epsilon=self.epsilon(), batch_size=self.options.get("batch_size", 256))
+
+
+class Batch(Dense):
+    """``jax.vmap`` over problems of the same solver: all run until the last one has converged."""
+
+    def compile(self, setting):
+        from ott.problems.linear import linear_problem
+
+        def solve(C, a, b, threshold):
+            def one(cost):
+                problem = linear_problem.LinearProblem(self.geometry(cost), a=a, b=b)
+                out = self.solver(setting, threshold)(problem)
+                return out.f, out.g, out.errors, out.converged
+
+            return self.jax.vmap(one)(C)
+
+        key = (setting.max_iter, setting.fixed)
+        if key not in self.executables:
+            lowered = self.jax.jit(solve).lower(*self.arrays, self.threshold(setting))
+            self.executables[key] = lowered.compile()
+
+    def answer(self, raw):
+        setting, (f, g, errors, converged) = raw
+        errors = np.asarray(errors)
+        last = int(np.argmax((errors != -1.0).sum(1)))
+        return super().answer((setting, (f, g, errors[last], np.all(converged))))

@@ -192,6 +192,70 @@ class Pairwise(Dense):
         return Answer(values=raw, claim=True)
 
 
+class Batch(Dense):
+    """``ots.solve_batch`` on a batch of stored costs, values and potentials."""
+
+    def run(self, setting: Setting):
+        solution = self.solve(
+            *self.arrays,
+            reg=self.problem.eps,
+            tol=setting.threshold,
+            max_iter=setting.max_iter,
+            on_failure="ignore",
+        )
+        return solution, solution.value, solution.potentials
+
+    def solve(self, *arrays, **keywords):
+        return self.ots.solve_batch(*arrays, **keywords)
+
+    def answer(self, raw):
+        solution, _, (f, g) = raw
+        return Answer(
+            f=np.asarray(f, np.float64),
+            g=np.asarray(g, np.float64),
+            iterations=int(np.asarray(solution.n_iter).max()),
+            claim=bool(np.all(solution.converged)),
+        )
+
+
+class BatchSample(Batch):
+    """``ots.solve_sample_batch`` on points."""
+
+    def cost_arrays(self):
+        return self.problem.x, self.problem.y
+
+    def solve(self, *arrays, **keywords):
+        return self.ots.solve_sample_batch(*arrays, **keywords)
+
+
+class BatchLoop(Batch):
+    """A loop over ``ots.solve``."""
+
+    def run(self, setting: Setting):
+        C, a, b = self.arrays
+        keywords = {"reg": self.problem.eps, "tol": setting.threshold, "max_iter": setting.max_iter}
+        return [self.ots.solve(each, a, b, on_failure="ignore", **keywords) for each in C]
+
+    def answer(self, raw):
+        f, g = (np.stack([np.asarray(s.potentials[side], np.float64) for s in raw]) for side in (0, 1))
+        return Answer(f=f, g=g, iterations=max(s.n_iter for s in raw), claim=all(s.converged for s in raw))
+
+
+class BatchExact(BatchSample):
+    """``ots.solve_sample_batch`` on points without regularisation: plans, and which target each source gets."""
+
+    def run(self, setting: Setting):
+        solution = self.solve(*self.arrays, reg=None, on_failure="ignore")
+        return solution, [each.sparse_plan(1.0) for each in solution]
+
+    def answer(self, raw):
+        from scipy import sparse
+
+        solution, plans = raw
+        g = np.asarray(solution.potential_b, np.float64)
+        return Answer(g=g, plan=sparse.vstack(plans).tocsr(), claim=bool(np.all(solution.converged)))
+
+
 class Grid(Dense):
     """``ots.solve_grid`` on densities on one square grid: axes instead of a matrix.
 

@@ -306,3 +306,89 @@ class PartialEmd(Emd):
         return self.ot.partial.partial_wasserstein(
             a, b, C, m=self.problem.mass, numItermax=10_000_000, numThreads=self.threads, log=True
         )
+
+
+class Batch(Adapter):
+    """``ot.batch.solve_batch``: all problems in lockstep, until the worst has converged.
+
+    The library tests the largest 2-norm of the row marginals, every tenth iteration.
+
+    Options
+    -------
+    method : {"log_sinkhorn", "sinkhorn"}
+    """
+
+    modules = ("ot",)
+
+    @classmethod
+    def first_threshold(cls, tol, shape):
+        return tol / np.sqrt(shape[0])
+
+    def prepare(self):
+        self.ot = _import()
+        p = self.problem
+        weights = (np.tile(w, (p.batch, 1)) for w in (p.a, p.b))
+        self.arrays = [p.C, *weights]
+
+    def run(self, setting: Setting):
+        C, a, b = self.arrays
+        stop = -1.0 if setting.fixed else setting.threshold
+        found = self.ot.batch.solve_batch(
+            C, self.problem.eps, a, b, max_iter=setting.max_iter, tol=stop, method=self.method, grad="detach"
+        )
+        return found, setting
+
+    @property
+    def method(self):
+        return self.options.get("method", "log_sinkhorn")
+
+    def answer(self, raw):
+        found, setting = raw
+        eps, p = self.problem.eps, self.problem
+        u, v = (np.asarray(z, np.float64) for z in found._potentials)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.method == "sinkhorn":
+                u, v = np.log(u), np.log(v)
+            f = eps * (u - np.log(p.a, dtype=np.float64))
+            g = eps * (v - np.log(p.b, dtype=np.float64))
+        iterations = int(found._log["n_iter"]) + 1  # an index, from zero
+        claim = None if setting.fixed else iterations < setting.max_iter
+        return Answer(f=f, g=g, iterations=iterations, claim=claim)
+
+
+class TorchBatch(Batch):
+    """The same on torch CPU tensors."""
+
+    modules = ("ot", "torch")
+
+    def prepare(self):
+        super().prepare()
+        import torch
+
+        torch.set_num_threads(self.threads)
+        self.arrays = [torch.from_numpy(np.ascontiguousarray(array)) for array in self.arrays]
+
+
+class EmdBatch(Adapter):
+    """A loop over ``ot.dist`` and ``ot.emd`` on points, as minibatch pairings are made."""
+
+    modules = ("ot",)
+    knob = None
+
+    def prepare(self):
+        self.ot = _import()
+        p = self.problem
+        self.a, self.b = (np.asarray(w, np.float64) for w in (p.a, p.b))
+        self.clouds = [tuple(np.asarray(z, np.float64) for z in pair) for pair in zip(p.x, p.y)]
+
+    def run(self, setting):
+        return [
+            self.ot.emd(
+                self.a, self.b, self.ot.dist(x, y), numItermax=10_000_000, numThreads=self.threads, log=True
+            )
+            for x, y in self.clouds
+        ]
+
+    def answer(self, raw):
+        g = np.stack([log["v"] for _, log in raw])
+        return Answer(g=g, plan=np.concatenate([plan for plan, _ in raw]))

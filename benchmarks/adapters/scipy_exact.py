@@ -48,3 +48,25 @@ class Assignment(Adapter):
 
     def answer(self, raw):
         return Answer(plan=assignment_plan(self.problem, *raw), claim=True)
+
+
+class AssignmentBatch(Adapter):
+    """A loop over ``cdist`` and ``linear_sum_assignment`` on points; permutations, no potentials."""
+
+    modules = ("scipy",)
+    knob = None
+
+    def prepare(self):
+        from scipy.optimize import linear_sum_assignment
+        from scipy.spatial.distance import cdist
+
+        self.assign, self.cdist = linear_sum_assignment, cdist
+        self.clouds = list(zip(self.problem.x, self.problem.y))
+
+    def run(self, setting):
+        return [self.assign(self.cdist(x, y, "sqeuclidean")) for x, y in self.clouds]
+
+    def answer(self, raw):
+        n, m = self.problem.shape
+        plans = [sparse.csr_array((np.asarray(self.problem.a, np.float64), pair), shape=(n, m)) for pair in raw]
+        return Answer(plan=sparse.vstack(plans).tocsr())

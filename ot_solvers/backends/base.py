@@ -498,7 +498,7 @@ class Backend:
         plans : GibbsStack
             Its `g` is where the problems start; 0 where nothing is known. Its `f` need not be filled.
         start : (K,) array, cost units
-            The eps at which eps-scaling begins: 0 for the target itself, inf for a quarter of the range of the costs.
+            The eps at which eps-scaling begins: 0 for the target itself, inf for a quarter of the range of costs.
         tol : (K,) array
             Marginal error, both sides, in mass units.
         penalties : (Penalty, Penalty)
@@ -536,7 +536,7 @@ class Backend:
         ExactBatch or None
             Any problem may be left UNFINISHED.
         """
-        return
+        return None
 
     def _warn(self, primitive: str, geometry: Geometry) -> None:
         if not self.quiet:

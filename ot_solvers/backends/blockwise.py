@@ -284,7 +284,7 @@ def cost_gradient(plan):
     return geometry.cost.pullback(raw, out)
 
 
-# --- many problems ------------------------------------------------------------------------------------------------
+# --- many problems ------------------------------------------------------------------------------------------
 
 #: Ratio of neighbouring levels of eps, and passes on each.
 RATIO, SWEEPS = 0.5, 3
@@ -295,8 +295,10 @@ def stack_statistics(backend, stack):
     for k in range(len(stack)):
         geometry = stack.geometry(k)
         C = np.asarray(geometry.block(0, geometry.shape[0]))
-        legal = (C > -np.inf).all()
-        found = backend.cost_statistics(geometry) if legal and np.isfinite(C).any() else (np.inf, -np.inf, np.nan, 0)
+        legal = (-np.inf < C).all()
+        found = (
+            backend.cost_statistics(geometry) if legal and np.isfinite(C).any() else (np.inf, -np.inf, np.nan, 0)
+        )
         out[k] = (*found[:3], found[3] if legal else -1)
     return out
 
@@ -317,7 +319,7 @@ def _solve_one(backend, plans, k, start, tol, penalties, max_iter):
     eps, log_mass = float(plans.eps[k]), float(plans.log_mass[k])
     C = np.asarray(geometry.block(0, geometry.shape[0]))
     finite = np.isfinite(C)
-    if not (C > -np.inf).all():
+    if not (-np.inf < C).all():
         return 3, 0, np.inf
     if not finite.all() or any(penalty.kind == 3 for penalty in penalties):
         return 2, 0, np.inf

@@ -50,7 +50,12 @@ class GibbsStack:
         n, m = int(self.stack.n[k]), int(self.stack.m[k])
         starts = (self.a_starts, self.b_starts, self.f_starts, self.g_starts)
         first, second, third, fourth = (int(start[k]) for start in starts)
-        return slice(first, first + n), slice(second, second + m), slice(third, third + n), slice(fourth, fourth + m)
+        return (
+            slice(first, first + n),
+            slice(second, second + m),
+            slice(third, third + n),
+            slice(fourth, fourth + m),
+        )
 
     def weights(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """(n,) and (m,) weights of one problem, views."""

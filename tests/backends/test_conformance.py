@@ -17,8 +17,12 @@ from tolerances import tolerance
 
 from ot_solvers import PerformanceWarning, costs
 from ot_solvers.backends import registry
-from ot_solvers.backends.base import PRIMITIVES
+from ot_solvers.backends.base import CONVERGED, PRIMITIVES
+from ot_solvers.geometry import PointCloud
+from ot_solvers.geometry.stack import CloudStack, DenseStack
 from ot_solvers.penalties import KL, TV, Balanced, Capacity
+from ot_solvers.plans.gibbs import GibbsPlan
+from ot_solvers.plans.stack import GibbsStack
 
 REFERENCE = registry.get("reference")
 BACKENDS = [name for name in registry.names() if name != "reference"]
@@ -372,6 +376,53 @@ def plain_sweeps(case, g, levels, pair, log_mass, sweeps, passes):
     return *best, np.array(errors)
 
 
+def of_solve_batch(backend, case, geometry, offset):
+    """Two problems in one call, of different eps: dual values of potentials that are below the tolerance."""
+    n, m = geometry.shape
+    twice = np.array([n, n]), np.array([m, m])
+    if isinstance(geometry, PointCloud):
+        both = (np.concatenate([np.asarray(z)] * 2) for z in (geometry.x, geometry.y))
+        stack = CloudStack(*both, np.array([0, n]), np.array([0, m]), *twice, geometry.cost)
+    else:
+        flat = np.ascontiguousarray(geometry.array).reshape(-1)
+        stack = DenseStack(flat, np.zeros(2, dtype=np.int64), *twice)
+    spread = np.ptp(case.cost_range)
+    eps = np.array([0.05, 0.5]) * spread
+    one = penalties(case)
+    found = {}
+    for name, pair in {"balanced": (one["balanced"], one["balanced"]), "kl": (one["kl"], one["kl"])}.items():
+        if offset and not pair[0].hard:
+            continue
+        nothing = np.zeros(2, dtype=np.int64)
+        plans = GibbsStack(
+            stack, case.a, case.b, nothing, nothing, np.zeros(2 * n), np.zeros(2 * m), np.array([0, n]),
+            np.array([0, m]), eps, np.zeros(2),
+        )  # fmt: skip
+        tol = 1e-10
+        done = backend.solve_batch(plans, np.full(2, np.inf), np.full(2, tol), pair, 10_000)
+        assert (done.codes == CONVERGED).all()
+        assert (done.errors <= tol).all() and (done.passes > 0).all()
+        sums = backend.batch_statistics(plans)
+        entries = backend.batch_plans(plans, np.array([1.0, 2.0])).reshape(2, n, m)
+        for k in range(2):
+            f, g = plans.potentials(k)
+            twin = REFERENCE.plan_statistics(GibbsPlan(case.twin, f - offset, g, case.a, case.b, float(eps[k])))
+            rows = pair[0].residual(twin.row_mass, case.a, f - offset) + pair[1].residual(
+                twin.column_mass, case.b, g
+            )
+            slack = 1e-4 if case.geometry.dtype == np.float32 and isinstance(geometry, PointCloud) else 1e-7
+            assert rows <= tol + slack * (offset > 0) + 1e-10
+            dual = pair[0].dual(f - offset, case.a) + pair[1].dual(g, case.b) - eps[k] * twin.row_mass.sum()
+            found[f"{name} {k}, dual value"] = (dual, "optimum", case.size)
+            np.testing.assert_allclose(sums.row_mass[k * n : (k + 1) * n], twin.row_mass, rtol=1e-7)
+            np.testing.assert_allclose(sums.column_mass[k * m : (k + 1) * m], twin.column_mass, rtol=1e-7)
+            np.testing.assert_allclose(entries[k].sum(1), (1 + k) * twin.row_mass, rtol=1e-7)
+    low, high, mean, pairs = backend.stack_statistics(stack)[1]
+    found["statistics"] = (np.array([low, high, mean]) - offset, "potential", case.size + offset)
+    assert pairs == n * m
+    return found
+
+
 CALLS = {
     "softmin": of_softmin,
     "sweep": of_sweep,
@@ -390,6 +441,7 @@ CALLS = {
     "pair_costs": of_pair_costs,
     "cost_gradient": of_cost_gradient,
     "solve_small": of_solve_small,
+    "solve_batch": of_solve_batch,
 }
 
 
@@ -401,6 +453,11 @@ def applies(primitive, geometry, *_):
     """Whether to ask the primitive of the geometry."""
     if primitive == "cost_gradient":  # only points have gradients
         return geometry.startswith("cloud")
+    if (
+        primitive == "solve_batch"
+    ):  # problems with forbidden pairs, or at the limit of rounding, may be left to others
+        stacked = geometry.startswith(("dense", "cloud"))
+        return stacked and not geometry.endswith(("forbidden", "cut-off", "shifted"))
     return primitive not in ENTRIES or geometry not in ("grid-1d-euclidean", "grid-2d-cityblock", "grid-3d-dot")
 
 

@@ -163,7 +163,7 @@ def assign(C, v, column_of):
             count += 1
     for _ in range(ROUNDS):
         count = reduce_rows(C, v, row_of, column_of, free, count)
+    complete = True
     for k in range(count):
-        if not augment(C, v, row_of, column_of, free[k], distance, before, done):
-            return False
-    return True
+        complete = complete and augment(C, v, row_of, column_of, free[k], distance, before, done)
+    return complete

@@ -21,7 +21,7 @@ from ..base import (
     Projection,
     SweptEntries,
 )
-from . import batch_primitives
+from . import batch_primitives, tiled
 from . import grid as grid_primitives
 from . import pattern as pattern_kernels
 from . import plan as plan_kernels
@@ -30,7 +30,6 @@ from . import softmin as softmin_kernels
 from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
-from . import tiled
 from .cost_kernels import cost_name
 from .elimination import BipartiteElimination
 from .exact_pairs import exact_pairs_of_points, exact_pairs_of_rows
@@ -480,7 +479,6 @@ class NumbaBackend(Backend):
             errors,
         )  # fmt: skip
         return f + shift, g, errors[:iterations]
-
 
     # --- many problems ----------------------------------------------------------------------------------------
 

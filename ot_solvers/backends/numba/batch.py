@@ -3,8 +3,8 @@
 A problem is scaled with a stored kernel ``K = exp((f + g - C) / eps)``: one read per pass and no exponential.
 Exponents are float64, entries and sums float32, which is all that a marginal error of 1e-6 asks for and twice
 as fast. Scalings that grow are absorbed into the potentials, which are float64. At the end one pass in float64
-makes the rows exact and measures the error that decides; where it asks for more, log-domain sweeps in float64
-go on (`small`).
+makes the rows exact and measures the error that decides; where it asks for more, a float64 kernel goes on. Soft
+marginals, and scalings that leave the safe range, take log-domain sweeps (`small`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from .vector_math import LN2, LOG2E, exp2, log2
 #: How a problem ended.
 CONVERGED, MAX_ITER, UNFINISHED, ILLEGAL = 0, 1, 2, 3
 #: Ratio of neighbouring levels of eps, passes on each.
-RATIO, SWEEPS = 0.25, 3
+RATIO, SWEEPS = 0.1, 3
 #: Of Anderson acceleration.
-MEMORY = 5
-#: Passes at the target in float32, passes without progress that end them, and passes in float64.
-MOST, PATIENCE, MOST_EXACT = 3000, 60, 400
-#: Marginal error below which float32 sums are noise.
-FLOOR = 4e-7
+MEMORY = 8
+#: Passes at the target with a stored kernel, passes without progress that end them, also where the error is within
+#: `NEAR` of the goal: that is rounding. Log-domain sweeps where stored kernels fail.
+MOST, PATIENCE, SHORT_PATIENCE, NEAR, MOST_EXACT = 3000, 60, 12, 8.0, 400
+#: Marginal error below which sums are noise, in float32 and in float64.
+FLOOR, FLOOR_EXACT = 4e-7, 1e-13
 #: Rows and columns of stored kernels are filled up to multiples of these: loops have no rest.
 ROW_GROUP, LANES = 4, 8
 #: Scalings up to ``exp(REACH)`` are not absorbed; row and column sums outside ``(1 / SAFE, SAFE)`` end float32.
@@ -83,16 +84,16 @@ class Scratch(NamedTuple):
 
 
 @kernel
-def scratch(n, m):
-    """Memory for problems of up to n rows and m columns."""
+def scratch(n, m, dtype):
+    """Memory for problems of up to n rows and m columns, kernels in `dtype`."""
     height = -(-n // ROW_GROUP) * ROW_GROUP
     width = -(-m // LANES) * LANES
     return Scratch(
-        np.empty(height * width, np.float32),
-        np.empty(width, np.float32),
-        np.empty(height, np.float32),
-        np.empty(height, np.float32),
-        np.empty(width, np.float32),
+        np.empty(height * width, dtype),
+        np.empty(width, dtype),
+        np.empty(height, dtype),
+        np.empty(height, dtype),
+        np.empty(width, dtype),
         np.empty(m),
         np.empty(m),
         np.empty(m),
@@ -153,17 +154,21 @@ def cost_range(C, low, high, total):
 
 @kernel
 def fill_kernel(C, f, g, inv2, g2, K):
-    """``K_ij = 2**((f_i - C_ij + g_j) * inv2)``, exponents in float64; 0 in the padding and where forbidden."""
+    """``K_ij = 2**((f_i - C_ij + g_j) * inv2)``, 0 in the padding and where forbidden; exponents in float64."""
     n, m = C.shape
     for j in range(m):
         g2[j] = g[j] * inv2
     for i in range(n):
         c = C[i]
         out = K[i]
-        top = f[i] * inv2
+        fi = f[i]
         for j in range(m):
-            # A huge exponent only says that the sums leave the safe range.
-            out[j] = exp2(np.float32(min((top - float(c[j]) * inv2) + g2[j], 100.0)))
+            # Costs far from zero cancel in the difference, before anything is rounded. A huge exponent only says
+            # that the sums leave the safe range.
+            out[j] = min((fi - float(c[j])) * inv2 + g2[j], 100.0)
+        # A loop of its own: twice as many float32 fit a register, and exponentials take most of the time.
+        for j in range(m):
+            out[j] = exp2(out[j])
         out[m:] = 0.0
     for i in range(n, K.shape[0]):
         K[i] = 0.0
@@ -175,7 +180,7 @@ def scale(K, v, weights, totals, sums):
 
     Returns whether the totals of rows with weight are in the safe range.
     """
-    zero = np.float32(0.0)
+    zero = K.dtype.type(0.0)
     width = K.shape[1]
     least = math.inf
     most = 0.0
@@ -238,7 +243,7 @@ def sums_are_safe(b, sums):
 def absorb_rows(f, totals, eps):
     """Row potentials that make the rows of the last pass exact."""
     for i in range(f.size):
-        f[i] -= eps * LN2 * float(log2(max(totals[i], np.float32(1e-30))))
+        f[i] -= eps * LN2 * float(log2(max(totals[i], totals.dtype.type(1e-30))))
 
 
 @kernel
@@ -253,6 +258,7 @@ def descend(C, a, b, f, g, first, eps, count, most, work):
     totals = work.totals[:height]
     sums = work.sums[:width]
     v[m:] = 0.0
+    number = K.dtype.type
     passes = 0
     for level in range(count):
         e = first * (eps / first) ** (level / count)
@@ -264,20 +270,20 @@ def descend(C, a, b, f, g, first, eps, count, most, work):
             if not scale(K, v, weights, totals, sums) or not sums_are_safe(b, sums):
                 return passes + 1, False
             for j in range(m):
-                v[j] = np.float32(b[j]) / max(sums[j], np.float32(1e-30))
+                v[j] = number(b[j]) / max(sums[j], number(1e-30))
             on_level += 1
             passes += 1
         if on_level == 0:
             break
         absorb_rows(f, totals, e)
         for j in range(m):
-            g[j] -= e * LN2 * float(log2(max(sums[j], np.float32(1e-30))))
+            g[j] -= e * LN2 * float(log2(max(sums[j], number(1e-30))))
     return passes, True
 
 
 @kernel
 def settle(C, a, b, f, g, eps, goal, most, work):
-    """Accelerated passes at the target in float32: (passes, whether the error fell below `goal`)."""
+    """Accelerated passes at the target: (passes, whether the error fell below `goal`)."""
     n, m = C.shape
     height = -(-n // ROW_GROUP) * ROW_GROUP
     width = -(-m // LANES) * LANES
@@ -298,6 +304,7 @@ def settle(C, a, b, f, g, eps, goal, most, work):
     for j in range(m):
         x[j] = 0.0
         v[j] = b[j]
+    number = K.dtype.type
     held = 0
     slot = 0
     steps = 0
@@ -317,7 +324,7 @@ def settle(C, a, b, f, g, eps, goal, most, work):
             # The extrapolation overshot: back to the plain image it started from.
             for j in range(m):
                 x[j] = last_image[j]
-                v[j] = b[j] * exp2(np.float32(x[j] * LOG2E))
+                v[j] = b[j] * exp2(number(x[j] * LOG2E))
             held = 0
             slot = 0
             steps = 0
@@ -335,11 +342,11 @@ def settle(C, a, b, f, g, eps, goal, most, work):
         if error < 0.99 * best:
             best = error
             since = 0
-        if since > PATIENCE:
+        if since > PATIENCE or (since > SHORT_PATIENCE and best < NEAR * goal):
             break
         size = 0.0
         for j in range(m):
-            image[j] = -LN2 * float(log2(max(sums[j], np.float32(1e-30))))
+            image[j] = -LN2 * float(log2(max(sums[j], number(1e-30))))
             residual[j] = (image[j] - x[j]) * work.row[j]
         if steps > 0:
             for j in range(m):
@@ -379,7 +386,7 @@ def settle(C, a, b, f, g, eps, goal, most, work):
                 x[j] = 0.0
             fill_kernel(C, f, g, LOG2E / eps, work.h2, K)
         for j in range(m):
-            v[j] = b[j] * exp2(np.float32(x[j] * LOG2E))
+            v[j] = b[j] * exp2(number(x[j] * LOG2E))
     for j in range(m):
         g[j] += eps * x[j]
     absorb_rows(f, totals, eps)
@@ -402,11 +409,12 @@ def exact_rows(C, a, b, f, g, eps, known, work):
         masses[j] = 0.0
     for i in range(n):
         c = C[i]
-        top = f[i] * inv2
+        fi = f[i]
+        top = fi * inv2
         total = 0.0
         if known:
             for j in range(m):
-                row[j] = exp2(min((top - float(c[j]) * inv2) + h2[j], 1000.0))
+                row[j] = exp2(min((fi - float(c[j])) * inv2 + h2[j], 1000.0))
                 total += row[j]
         if not 1e-200 < total < 1e200:
             top = math.inf
@@ -464,7 +472,7 @@ def largest(values):
 
 
 @kernel
-def solve_one(C, a, b, f, g, k, aim, work):
+def solve_one(C, a, b, f, g, k, aim, work, exact_work):
     """One problem: (how it ended, passes, marginal error in mass units)."""
     n, m = C.shape
     eps = aim.eps[k]
@@ -499,6 +507,15 @@ def solve_one(C, a, b, f, g, k, aim, work):
             more, fine = settle(C, a, b, f, g, eps, max(0.7 * tol, FLOOR), most, work)
             passes += more
         error = exact_rows(C, a, b, f, g, eps, True, work)
+        if tol < error < math.inf and passes < aim.max_iter:
+            for i in range(n):
+                exact_work.weights[i] = a[i]
+            exact_work.weights[n:] = 0.0
+            exact_work.row[:m] = work.row[:m]
+            most = min(MOST, aim.max_iter - passes)
+            more, fine = settle(C, a, b, f, g, eps, max(0.9 * tol, FLOOR_EXACT), most, exact_work)
+            passes += more
+            error = exact_rows(C, a, b, f, g, eps, True, work)
         if error <= tol and 4.0 * 2.0**-52 * (largest(f) + largest(g)) > 0.01 * tol * eps:
             return UNFINISHED, passes, error  # rounding of the exponents may hide an error
         if error <= tol:
@@ -539,7 +556,8 @@ def solve_some(costs, a, b, f, g, at, aim, begin, end, codes, passes, errors):
     for k in range(begin, end):
         most_n = max(most_n, at.n[k])
         most_m = max(most_m, at.m[k])
-    work = scratch(most_n, most_m)
+    work = scratch(most_n, most_m, np.float32)
+    exact_work = scratch(most_n, most_m, np.float64)
     for k in range(begin, end):
         n = at.n[k]
         m = at.m[k]
@@ -553,6 +571,7 @@ def solve_some(costs, a, b, f, g, at, aim, begin, end, codes, passes, errors):
             k,
             aim,
             work,
+            exact_work,
         )
 
 
@@ -597,14 +616,14 @@ def statistics_of_plans(costs, a, b, f, g, at, aim, begin, end, row_mass, column
             columns[j] = 0.0
         for i in range(n):
             c = C[i]
-            top = f[at.f[k] + i] * inv2
+            fi = f[at.f[k] + i]
             weight = a[at.a[k] + i]
             mass = 0.0
             cost = 0.0
             if weight > 0.0:
                 for j in range(m):
                     x = float(c[j])
-                    p = weight * exp2(min((top - x * inv2) + h2[j], 1023.0))
+                    p = weight * exp2(min((fi - x) * inv2 + h2[j], 1023.0))
                     mass += p
                     # A forbidden pair carries nothing, at any price.
                     cost += p * x if x < math.inf else 0.0
@@ -632,9 +651,9 @@ def fill_plans(costs, a, b, f, g, at, aim, scale, places, begin, end, out):
             h2[j] += aim.log_mass[k] * LOG2E
         for i in range(n):
             c = C[i]
-            top = f[at.f[k] + i] * inv2
+            fi = f[at.f[k] + i]
             weight = a[at.a[k] + i] * scale[k]
             line = out[place : place + m]
             place += m
             for j in range(m):
-                line[j] = weight * exp2(min((top - float(c[j]) * inv2) + h2[j], 1023.0)) if weight > 0.0 else 0.0
+                line[j] = weight * exp2(min((fi - float(c[j])) * inv2 + h2[j], 1023.0)) if weight > 0.0 else 0.0

@@ -53,7 +53,7 @@ def plan_by_assignment(cost, mass, p, q, g, rows, columns, masses):
 
 @kernel
 def plan_by_simplex(cost, m, a, b, p, q, g, rows, columns, masses):
-    """Plan and column potentials between masses; `cost` is (n, width) as of `exact_pairs`. -1 if none was found."""
+    """Plan and column potentials between masses, -1 if none was found; `cost` is (n, width), see `exact_pairs`."""
     n, width = cost.shape
     source, sink = all_pairs(n, width)
     mass = np.empty(n + m, np.int64)

@@ -19,6 +19,9 @@ BLOCK_PAIRS = 1 << 15
 #: Coordinates from which squared distances come from a matrix product, and the share of the squares of both points
 #: below which they are computed again by differences: a product rounds to 1e-16 of these squares.
 PRODUCT_COORDINATES, NEAR = 8, 1e-3
+#: Multiplications of one product from which the library of the products uses threads of its own: such are made one
+#: by one (side by side with ours they take several times as long), for so many pairs at a time.
+THREADED, PRODUCT_PAIRS = 1 << 20, 1 << 22
 
 
 @kernel
@@ -72,6 +75,15 @@ def over_blocks(stack: Stack, task) -> None:
         return
     assert isinstance(stack, CloudStack)
     clouds = _Clouds(stack, ends - pairs)
+    if clouds.products and int(pairs.max()) * stack.depth >= THREADED:
+        start = 0
+        while start < len(stack):
+            before = int(ends[start] - pairs[start])
+            stop = max(start + 1, int(np.searchsorted(ends, before + PRODUCT_PAIRS, side="right")))
+            costs, starts = clouds.costs(start, stop)
+            run(lambda first, last: task(costs, starts, start + first, start + last), stop - start)  # noqa: B023
+            start = stop
+        return
 
     def compute(first, last):
         for begin, end in zip(bounds[first:last], bounds[first + 1 : last + 1]):
@@ -100,8 +112,8 @@ class _Clouds:
         out = np.empty(size)
         if not self.products:
             fill_costs(
-                *self.record, writable_view(self.x), writable_view(self.y), stack.x_starts, stack.y_starts, stack.n,
-                stack.m, starts, begin, end, out,
+                *self.record, writable_view(self.x), writable_view(self.y), stack.x_starts, stack.y_starts,
+                stack.n,                stack.m, starts, begin, end, out,
             )  # fmt: skip
             return out, starts
         for k in range(begin, end):
