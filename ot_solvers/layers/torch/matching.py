@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from ...api import solve
 from ...regularisers import Entropic, regulariser
+from .once import first_only
 
 __all__ = ["MatchingLayer", "match"]
 
@@ -216,14 +216,14 @@ class _Entropic(torch.autograd.Function):
         if allowed is not None:
             C = torch.where(allowed, C, torch.inf)
         plans, strengths = _solved(C, a.detach(), b.detach(), reg, options)
-        ctx.save_for_backward(plans, strengths)
+        ctx.save_for_backward(plans, strengths, scores, a, b)
         ctx.dtypes = scores.dtype, a.dtype, b.dtype
         return plans
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx, cotangent):
-        P, eps = ctx.saved_tensors
+        P, eps = ctx.saved_tensors[:2]
         U = cotangent.double() * P / eps[:, None, None]
         alpha, beta = balanced_system(P, U.sum(2), U.sum(1))
         by_scores = U - P * (alpha[:, :, None] + beta[:, None, :])
