@@ -2,10 +2,10 @@
 A matching that is learned
 ==========================
 
-Two telescopes look at the same sky, turned by an unknown angle and only partly at the same stars. Which star of one
-picture is which of the other, and which is in one picture only? A small network describes every star by the triangles
-that it forms with its neighbours; ``MatchingLayer`` makes a plan of the descriptions, with a dustbin for stars without
-partner. The network has never seen a correspondence. It learns from the derivative of the plan.
+Two telescopes look at the same sky, turned by an unknown angle and only partly at the same stars. Which star of
+one picture is which of the other, and which is in one picture only? A small network describes every star by the
+triangles that it forms with its neighbours, and ``MatchingLayer`` makes a plan of the descriptions, with a dustbin
+for stars without partner. On skies whose partners are known the network learns from the derivative of the plan.
 """
 
 # %%
@@ -44,11 +44,13 @@ def pair_of_pictures(shift=0.5):
     def seen(k):
         return lambda points: np.linalg.norm(points + centres[k] - centres[1 - k], axis=1) < 1
 
+    def unseen(k):
+        return lambda points: ~seen(k)(points)
+
     both = disc(seen(0))[:SHARED] + centres[0]
     pictures, orders = [], []
     for k in range(2):
-        faint = disc(seen(k))[:FAINT_ONES]
-        outside = disc(lambda points: ~seen(k)(points))[:OUTSIDE]
+        faint, outside = disc(seen(k))[:FAINT_ONES], disc(unseen(k))[:OUTSIDE]
         points = np.concatenate([both - centres[k], faint, outside])
         angle = rng.uniform(0, 2 * np.pi)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -127,7 +129,8 @@ def loss_of(plan, partner):
 # %%
 # Six hundred steps
 # -----------------
-# Every step sees new skies. A match is what is largest in its row and in its column of the plan, dustbins included.
+# Every step sees new skies. A match is what is largest in its row and in its column of the plan, dustbins
+# included.
 
 
 def matches(plan):
@@ -170,9 +173,9 @@ for step, right, found in (tests[0], tests[-1]):
 # %%
 # Before and after
 # ----------------
-# The second picture is turned back, so that right lines run along each other; the network saw it turned. Sizes of
-# stars are for the eye only. Green matches are right, rose ones wrong, and rings are stars that went to the dustbin.
-# Before training everything did: drawn are the largest entries of all rows, dustbin aside.
+# The second picture is turned back, so that right lines run along each other; the network saw it turned. Sizes
+# of stars are for the eye only. Green matches are right, rose ones wrong, and rings are stars that have none.
+# Before training everything went to the dustbins: drawn are the largest entries of all rows, dustbin aside.
 
 PAPER, INK, FAINT, RULE = "#15161a", "#f2efe9", "#9a948a", "#3a3b43"
 GOLD, BLUE, ROSE, GREEN = "#e8b04a", "#6fb7e8", "#e07a9a", "#7fc48f"
@@ -205,11 +208,10 @@ def sky(axes, plan, found):
         lines = LineCollection(np.stack([x[i[k]] - gap, y[j[k]] + gap], axis=1), color=colour, linewidths=1.3)
         lines.set_alpha(np.clip(0.35 + 0.55 * share[i[k], j[k]], 0, 0.9))
         axes.add_collection(lines)
-    sides = ((x - gap, size, BLUE, np.isin(np.arange(N), i)), (y + gap, other_size, GOLD, np.isin(np.arange(N), j)))
-    for points, sizes, colour, kept in sides:
-        axes.add_patch(Circle(np.sign(points.mean(axis=0)) * gap, 1.06, facecolor="#1c1d24", edgecolor=RULE, zorder=0))
-        axes.scatter(*points[kept].T, s=sizes[kept], color=colour, linewidths=0, zorder=3)
-        axes.scatter(*points[~kept].T, s=sizes[~kept], facecolors=PAPER, edgecolors=colour, linewidths=1.1, zorder=3)
+    for points, centre, sizes, colour, matched in ((x, -gap, size, BLUE, i), (y, gap, other_size, GOLD, j)):
+        axes.add_patch(Circle(centre, 1.06, facecolor="#1c1d24", edgecolor=RULE, zorder=0))
+        face = np.where(np.isin(np.arange(N), matched), colour, PAPER)
+        axes.scatter(*(points + centre).T, s=sizes, c=face, edgecolors=colour, linewidths=1.1, zorder=3)
     axes.set(xlim=(-2.3, 2.3), ylim=(-1.1, 1.1), aspect="equal")
     axes.set_axis_off()
     return f"{good.sum()} right, {len(good) - good.sum()} wrong, of {len(paired)} pairs"

@@ -16,8 +16,8 @@ __all__ = ["first_only"]
 def first_only(backward: Callable) -> Callable:
     """A backward of numbers: differentiating it again raises `UnsupportedError`.
 
-    What torch has for this hangs the error on tensors of its own, and `torch.autograd.grad` skips what does not lead
-    to its inputs: second derivatives would come back without this part. Here it hangs on the saved tensors.
+    What torch has for this hangs the error on tensors of its own, and `torch.autograd.grad` skips what does not
+    lead to its inputs: second derivatives would come back without this part. Here it hangs on the saved tensors.
     """
 
     @functools.wraps(backward)
