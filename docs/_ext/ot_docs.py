@@ -7,6 +7,7 @@ import re
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from sphinx_gallery.sorting import FileNameSortKey
 
 CITATION = re.compile(r"\[([a-z]+\d?:\d\d[a-z]?)\]_")
 
@@ -14,6 +15,13 @@ CITATION = re.compile(r"\[([a-z]+\d?:\d\d[a-z]?)\]_")
 def cite(app, what, name, obj, options, lines: list[str]) -> None:
     """Turn the ``[key]_`` of docstrings into citations of ``references.bib``."""
     lines[:] = [CITATION.sub(r":cite:t:`\1`", line) for line in lines]
+
+
+class ByNumber(FileNameSortKey):
+    """Examples of the gallery in the order of the numbers in their names: 9 before 10."""
+
+    def __call__(self, filename: str) -> int:
+        return int(re.findall(r"\d+", filename)[0])
 
 
 class CapabilityTable(SphinxDirective):

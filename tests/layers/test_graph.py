@@ -371,3 +371,15 @@ def test_no_warnings_from_the_way_back():
         warnings.simplefilter("error")
         solution = of_points(None)(x, y, la, lb, reg)
         (solution.value + solution.plan.sum() + solution.barycentric_map().sum()).backward()
+
+
+@pytest.mark.parametrize("attribute", ["value_linear", "potentials", "plan", "marginals", "apply", "pull"])
+@pytest.mark.parametrize("reg", [0.7, ots.Quadratic(0.7)])
+def test_second_derivatives_that_are_missing_raise(attribute, reg):
+    """Also through `torch.autograd.grad`, which would leave them out."""
+    x, y, *_ = data()
+    (slope,) = torch.autograd.grad(
+        ATTRIBUTES[attribute](ots.solve_sample(x, y, reg=reg)).square().sum(), x, create_graph=True
+    )
+    with pytest.raises(ots.UnsupportedError, match="first derivatives only"):
+        torch.autograd.grad(slope.sum(), x)

@@ -210,3 +210,11 @@ def test_bad_entries_are_named():
 
 def test_repr_says_what_it_does():
     assert repr(MatchingLayer(0.1, dustbin=2.0)) == "MatchingLayer(reg=0.1, dustbin=True)"
+
+
+@pytest.mark.parametrize("reg", [0.5, ots.Quadratic(0.5)])
+def test_second_derivatives_raise(reg):
+    S = scores(4, 5)
+    (slope,) = torch.autograd.grad(match(S, reg).square().sum(), S, create_graph=True)
+    with pytest.raises(ots.UnsupportedError, match="first derivatives only"):
+        torch.autograd.grad(slope.sum(), S)

@@ -8,7 +8,6 @@ from typing import Any
 import array_api_compat.torch as xp
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
 from ...batch_solution import ENTROPIC, BatchSolution
 from ...geometry.stack import CloudStack
@@ -16,6 +15,7 @@ from ...lazy import cached_property
 from ..rules import envelope
 from .graph import BLOCK, GraphSolution, _Pairwise, attach_solution
 from .matching import DENSE, _System
+from .once import first_only
 
 __all__ = ["GraphBatchSolution", "attach_batch"]
 
@@ -252,14 +252,14 @@ class _Plans(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, C, a, b, plans, eps):
-        ctx.save_for_backward(plans, eps)
+        ctx.save_for_backward(plans, eps, C, a, b)
         ctx.dtypes = C.dtype, a.dtype, b.dtype
         return plans.clone()
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx, cotangent):
-        P, eps = (tensor.double() for tensor in ctx.saved_tensors)
+        P, eps = (tensor.double() for tensor in ctx.saved_tensors[:2])
         U = cotangent.double() * P / eps[:, None, None]
         alpha, beta = _System.apply(P, U.sum(2), U.sum(1))
         by_costs = P * (alpha[:, :, None] + beta[:, None, :]) - U

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import array_api_compat.torch as xp
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from ...divergence import DivergenceResult
@@ -24,6 +23,7 @@ from ...result import Solution, _cached_names
 from ..rules import envelope
 from ..rules.implicit import PotentialRule
 from ..rules.supports import SupportRule
+from .once import first_only
 
 __all__ = ["GraphSolution", "attach_divergence", "attach_solution"]
 
@@ -179,7 +179,7 @@ class _Potentials(torch.autograd.Function):
         return tuple(torch.as_tensor(side.copy()) for side in graph._plain._potentials)
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx, u, v):
         graph, plain = ctx.graph, ctx.graph._plain
         wanted = {name for name, w in zip(graph._names, ctx.needs_input_grad[1:]) if w}
@@ -245,7 +245,7 @@ class _Entries(torch.autograd.Function):
         return torch.as_tensor(graph._support.masses.copy())
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx, cotangent):
         graph = ctx.graph
         wanted = {name for name, w in zip(graph._names, ctx.needs_input_grad[1:]) if w}

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from ...api import solve
 from ...batch import solve_batch
 from ...errors import UnsupportedError
 from ...regularisers import Entropic, regulariser
+from .once import first_only
 
 __all__ = ["MatchingLayer", "match"]
 
@@ -230,14 +230,14 @@ class _Entropic(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*output)
+        ctx.save_for_backward(*output, *inputs[:3])
         ctx.mark_non_differentiable(output[1])
         ctx.dtypes = tuple(tensor.dtype for tensor in inputs[:3])
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx, cotangent, _):
-        P, eps = ctx.saved_tensors
+        P, eps = ctx.saved_tensors[:2]
         U = cotangent.double() * P / eps[..., None, None]
         alpha, beta = _System.apply(P, U.sum(-1), U.sum(-2))
         by_scores = U - P * (alpha[..., :, None] + beta[..., None, :])
@@ -263,7 +263,6 @@ class _System(torch.autograd.Function):
         pass
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, *_):
         raise UnsupportedError("second derivatives of plans are not available: differentiate the value twice")
 
