@@ -24,6 +24,7 @@ from . import sweep as sweep_kernels
 from . import tiled
 from .cost_kernels import cost_name
 from .elimination import BipartiteElimination
+from .assignment import assign_problems
 from .exact_pairs import exact_pairs_of_points, exact_pairs_of_rows
 from .pairs import pair_costs
 from .parallel import block_bounds, run
@@ -407,6 +408,13 @@ class NumbaBackend(Backend):
         values = np.empty(first.size)
         run(lambda begin, end: kernel(*source, weights, starts, first, second, begin, end, values), first.size)
         return values
+
+    def assignments(self, costs):
+        costs = np.ascontiguousarray(costs)
+        columns = np.empty(costs.shape[:2], dtype=np.int64)
+        potentials = np.empty(costs.shape[:2])
+        run(lambda begin, end: assign_problems(costs, begin, end, columns, potentials), len(costs))
+        return columns
 
     def sparsify(self, plan, dropped):
         if isinstance(plan.geometry, SparseGeometry):
