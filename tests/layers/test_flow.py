@@ -29,7 +29,7 @@ def moons(n, rng):
     lower = rng.random(n) < 0.5
     x = np.where(lower, 1 - np.cos(t), np.cos(t))
     y = np.where(lower, 0.5 - np.sin(t), np.sin(t))
-    return torch.from_numpy(3 * (np.stack([x, y], 1) + 0.2 * rng.normal(size=(n, 2))) - 1)
+    return torch.from_numpy(3 * (np.stack([x, y], 1) + 0.05 * rng.normal(size=(n, 2))) - 1)
 
 
 def clouds(n=200, seed=0):
@@ -63,16 +63,16 @@ def test_weights_are_off_the_graph():
     assert not wcfm_weights(x0, x1).requires_grad
 
 
-#: Prototype figures: eps, larger tilt, smaller tilt, effective share.
+#: Of another program, on its own draws: eps, tilts, effective share.
 TABLE = [(1.0, 0.78, 0.51, 0.11), (2.0, 0.14, 0.025, 0.42), (4.0, 0.024, 0.0003, 0.78)]
 
 
 @pytest.mark.parametrize(("eps", "larger", "smaller", "share"), TABLE)
 def test_tilts_of_eight_gaussians_and_moons(eps, larger, smaller, share):
     found = weight_diagnostics(*clouds(3000, 1), eps=eps)
-    assert found.tilt == pytest.approx(larger, rel=0.15)
-    assert min(found.tilt_source, found.tilt_target) == pytest.approx(smaller, rel=0.3, abs=1e-3)
-    assert found.effective_share == pytest.approx(share, rel=0.15)
+    assert found.tilt_source == pytest.approx(larger, rel=0.25)
+    assert found.tilt_target == pytest.approx(smaller, rel=0.25, abs=1e-3)
+    assert found.effective_share == pytest.approx(share, abs=0.02)
 
 
 def test_diagnostics_by_hand():
@@ -96,10 +96,9 @@ def test_potentials_of_the_plan_make_weights_unbiased():
 def test_a_few_sweeps_take_the_tilt_away():
     x, y = clouds(400)
     tilts = [
-        weight_diagnostics(x, y, potentials=sweep_potentials(x, y, eps=1.0, sweeps=s)).tilt for s in (0, 1, 5, 20)
+        weight_diagnostics(x, y, potentials=sweep_potentials(x, y, eps=1.0, sweeps=s)).tilt for s in (1, 3, 8, 30)
     ]
-    assert tilts[0] == pytest.approx(weight_diagnostics(x, y, eps=1.0).tilt)
-    assert tilts[0] > 0.3 > tilts[1] > tilts[2] > tilts[3]
+    assert 0.3 * weight_diagnostics(x, y, eps=1.0).tilt > tilts[0] > tilts[1] > tilts[2] > tilts[3]
     assert tilts[3] < 1e-4
     # And on points that the sweeps have not seen.
     held = clouds(400, 7)
@@ -114,8 +113,10 @@ def test_potentials_are_those_of_the_solver():
     shift = (found.f - solution.potential_a).mean()
     torch.testing.assert_close(found.f - shift, solution.potential_a, rtol=0, atol=1e-8)
     torch.testing.assert_close(found.g + shift, solution.potential_b, rtol=0, atol=1e-8)
-    torch.testing.assert_close(found.source(x), found.f, rtol=0, atol=1e-8)
-    torch.testing.assert_close(found.target(y), found.g, rtol=0, atol=1e-8)
+    for sweeps in (1, 4):
+        early = sweep_potentials(x, y, eps=1.0, sweeps=sweeps)
+        torch.testing.assert_close(early.source(x), early.f, rtol=0, atol=1e-10)
+        torch.testing.assert_close(early.target(y), early.g, rtol=0, atol=1e-10)
 
 
 def test_functions_are_potentials():
@@ -163,7 +164,7 @@ def test_equal_points_have_no_elbow_and_no_tilt():
             ValueError,
             "eps=1.0, but the potentials were made for eps=2.0",
         ),
-        (lambda x, y: sweep_potentials(x, y, sweeps=-1), ValueError, "sweeps=-1"),
+        (lambda x, y: sweep_potentials(x, y, sweeps=0), ValueError, "sweeps=0"),
         (lambda x, y: choose_kappa(x, y, kappas=(1.0, 2.0)), ValueError, "at least three values"),
     ],
 )

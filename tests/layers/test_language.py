@@ -76,12 +76,12 @@ def test_value_is_the_cross_entropy_and_the_gradient_is_mixed():
     (gradient,) = torch.autograd.grad(value, logits)
     mle = torch.nn.functional.cross_entropy(logits.flatten(0, 1), words.flatten(), reduction="none").view(2, 4)
     emo = demd(logits, words, E, logits=True)
-    assert float(value) == pytest.approx(float(mle.mean()))
+    assert value.item() == pytest.approx(mle.mean().item())
     mixed = 0.5 * (mle + (mle / emo).detach() * emo).mean()
     torch.testing.assert_close(gradient, torch.autograd.grad(mixed, logits)[0])
-    plain = torch.autograd.grad(
-        torch.nn.functional.cross_entropy(logits.flatten(0, 1), words.flatten()), logits
-    )[0]
+    plain = torch.autograd.grad(torch.nn.functional.cross_entropy(logits.flatten(0, 1), words.flatten()), logits)[
+        0
+    ]
     assert (gradient - plain).abs().max() > 1e-3
 
 
@@ -97,7 +97,7 @@ def test_tokens_that_do_not_count():
     half = loss(logits, words, torch.tensor([1.0, 1.0, 1.0, 0.5]).expand(2, 4))
     torch.testing.assert_close(half, (6 * alone + 0.5 * 2 * loss(logits[:, 3:], words[:, 3:])) / 7)
     nothing = loss(logits.requires_grad_(), torch.full_like(words, -100))
-    assert float(nothing) == 0.0
+    assert nothing.item() == 0.0
     nothing.backward()
     assert torch.isfinite(logits.grad).all()
 

@@ -1,7 +1,7 @@
 """Assignments of least cost by shortest augmenting paths, many square problems side by side.
 
-The scheme of [jonker:87]_: potentials of the columns from their minima, which already place most rows; two rounds in
-which rows that were left out bid for columns; and a shortest path for each row that is still without one.
+The scheme of [jonker:87]_: potentials of the columns from their minima, which already place most rows; two rounds
+in which rows that were left out bid for columns; and a shortest path for each row that is still without one.
 """
 
 from __future__ import annotations

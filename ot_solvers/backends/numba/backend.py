@@ -22,9 +22,9 @@ from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
 from . import tiled
+from .assignment import assign_problems
 from .cost_kernels import cost_name
 from .elimination import BipartiteElimination
-from .assignment import assign_problems
 from .exact_pairs import exact_pairs_of_points, exact_pairs_of_rows
 from .pairs import pair_costs
 from .parallel import block_bounds, run

@@ -162,9 +162,9 @@ def choose_kappa(
 ) -> KappaChoice:
     """The elbow of the tilt over ``kappa``, where ``eps = kappa * sqrt(d)``.
 
-    A small eps gives short, straight pairs; it also tilts the marginals, and leaves few pairs that count. The elbow
-    is the point of the curve of ``log kappa`` and tilt that is farthest below the chord between its ends, both
-    scaled to [0, 1].
+    A small eps gives short, straight pairs; it also tilts the marginals, and leaves few pairs that count. The
+    elbow is the point of the curve of ``log kappa`` and tilt that is farthest below the chord between its ends,
+    both scaled to [0, 1].
 
     Parameters
     ----------
@@ -201,7 +201,8 @@ def choose_kappa(
 class FlowPotentials:
     """Potentials of two laws, from samples of them: what makes the weights of `wcfm_weights` unbiased.
 
-    ``f(x) = -eps log mean_j exp((g_j - c(x, y_j)) / eps)`` over the target sample, and ``g(y)`` likewise.
+    ``g(y) = -eps log mean_i exp((f_i - c(x_i, y)) / eps)`` over the source sample, and ``f(x)`` likewise from the
+    potentials of the target sample one update before: on the samples themselves these are `f` and `g`.
 
     Attributes
     ----------
@@ -210,6 +211,8 @@ class FlowPotentials:
     x, y : (n, d), (m, d) tensors
         The samples.
     f, g : (n,), (m,) tensors, cost units
+    before : (m,) tensor
+        What `f` was made from.
     """
 
     eps: float
@@ -218,11 +221,12 @@ class FlowPotentials:
     y: torch.Tensor
     f: torch.Tensor
     g: torch.Tensor
+    before: torch.Tensor
 
     def source(self, x: torch.Tensor) -> torch.Tensor:
         """(k,) potential at source points (k, ...)."""
         points = flat_points(x, "x").to(self.y.dtype)
-        return _softmin(cost_matrix(points, self.y, self.cost), self.g, self.eps)
+        return _softmin(cost_matrix(points, self.y, self.cost), self.before, self.eps)
 
     def target(self, y: torch.Tensor) -> torch.Tensor:
         """(k,) potential at target points (k, ...)."""
@@ -248,9 +252,9 @@ def sweep_potentials(
         A few thousand points of each law; all n m costs are formed, on their device.
     eps, kappa, cost
         As `wcfm_weights` is given them.
-    sweeps : int >= 0
-        Both potentials are updated in each; without any they are 0. At the large eps of flow matching a few are
-        enough: `weight_diagnostics` says how much tilt they leave.
+    sweeps : int >= 1
+        Both potentials are updated in each. At the large eps of flow matching a few are enough:
+        `weight_diagnostics` says how much tilt they leave.
 
     Returns
     -------
@@ -258,14 +262,14 @@ def sweep_potentials(
     """
     first, second = _two_batches(x0, x1)
     cost, eps = read_pair_cost(cost), _eps(eps, kappa, first.shape[1])
-    if isinstance(sweeps, bool) or not isinstance(sweeps, int) or sweeps < 0:
-        raise ValueError(f"sweeps={sweeps!r} must be an integer >= 0")
+    if isinstance(sweeps, bool) or not isinstance(sweeps, int) or sweeps < 1:
+        raise ValueError(f"sweeps={sweeps!r} must be an integer >= 1")
     C = cost_matrix(first, second, cost)
-    f, g = C.new_zeros(C.shape[0]), C.new_zeros(C.shape[1])
+    g = C.new_zeros(C.shape[1])
     for _ in range(sweeps):
-        f = _softmin(C, g, eps)
+        before, f = g, _softmin(C, g, eps)
         g = _softmin(C.mT, f, eps)
-    return FlowPotentials(eps, cost, first, second, f, g)
+    return FlowPotentials(eps, cost, first, second, f, g, before)
 
 
 def _softmin(C: torch.Tensor, g: torch.Tensor, eps: float) -> torch.Tensor:
@@ -290,9 +294,7 @@ def _diagnostics(C: torch.Tensor, eps: float) -> WeightDiagnostics:
 def _two_batches(x0: torch.Tensor, x1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     first, second = flat_points(x0, "x0"), flat_points(x1, "x1")
     if first.shape[1] != second.shape[1]:
-        raise ValueError(
-            f"x0 has {first.shape[1]} coordinates and x1 {second.shape[1]}; expected the same number"
-        )
+        raise ValueError(f"x0 has {first.shape[1]} coordinates and x1 {second.shape[1]}; expected the same number")
     dtype = torch.promote_types(first.dtype, second.dtype)
     return first.to(dtype), second.to(dtype)
 

@@ -9,9 +9,7 @@ from torch.nn import functional
 __all__ = ["EMOLoss", "demd"]
 
 
-def demd(
-    P: torch.Tensor, targets: torch.Tensor, embedding: torch.Tensor, *, logits: bool = False
-) -> torch.Tensor:
+def demd(P: torch.Tensor, targets: torch.Tensor, embedding: torch.Tensor, *, logits: bool = False) -> torch.Tensor:
     """Transport cost of the independent coupling of word distributions, cost ``1 - cosine`` of embeddings.
 
     ``sum_ij P_i Q_j (1 - <e_i, e_j>) = 1 - <E'P, E'Q>`` in O(V d): the (V, V) costs are never formed. It is the
@@ -61,9 +59,9 @@ def demd(
 class EMOLoss(nn.Module):
     """Cross entropy and earth mover distance of next-word predictions, ``(MLE + stopgrad(MLE / EMO) EMO) / 2``.
 
-    The cross entropy of a wrong word does not depend on which one was predicted; the transport cost of predicting a
-    near synonym is small. Both terms have the same size, so their gradients are what is mixed; the *value* is the
-    cross entropy, whatever the ratio.
+    The cross entropy does not care which wrong words were predicted; the transport cost of near synonyms is small.
+    Both terms are scaled to one size, token by token, so that the *value* is the cross entropy, and the gradient
+    is a mixture.
 
     Parameters
     ----------

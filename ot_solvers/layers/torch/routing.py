@@ -36,8 +36,8 @@ class Routing:
     scores : (..., T, E) tensor
         Softmax over the experts, or what was given.
     potentials : (..., T) or (..., E) tensor
-        What the transport adds to the scores before the largest are taken: of tokens with expert choice, of experts
-        with token choice.
+        What the transport adds to the scores before the largest are taken: of tokens with expert choice, of
+        experts with token choice.
     token_mask : (..., T) bool tensor
         Tokens that take part.
     logits : (..., T, E) tensor or None
@@ -93,7 +93,7 @@ class Routing:
         return rows * (self.indices >= 0)[..., None]
 
     def combine(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(..., T, d) sums of experts' outputs (..., E, capacity, d), times their gates; zeros for dropped tokens."""
+        """(..., T, d) sums of outputs (..., E, capacity, d) of experts times their gates; 0 for dropped tokens."""
         self._check(outputs, "outputs", self.indices.shape)
         T, d = self.scores.shape[-2], outputs.shape[-1]
         places = self.indices.clamp(min=0).flatten(-2)
@@ -105,8 +105,7 @@ class Routing:
     def _check(x: torch.Tensor, argument: str, leading: Any) -> None:
         if x.shape[:-1] != torch.Size(leading):
             raise ValueError(
-                f"{argument} has shape {tuple(x.shape)}; expected "
-                f"({', '.join(map(str, leading))}, d)"
+                f"{argument} has shape {tuple(x.shape)}; expected ({', '.join(map(str, leading))}, d)"
             )
 
     # --- auxiliary losses -----------------------------------------------------------------------------------
@@ -146,9 +145,9 @@ class Routing:
 class SparseRouter(nn.Module):
     """Router of a mixture of experts: sparse transport from tokens to experts with equal loads.
 
-    The similarity of tokens and experts is ``softmax(W x)``. A few steps on the semi-dual of transport with at most
-    k entries per expert (or per token) and a quadratic term give potentials; with these added, every expert (or
-    token) takes its largest scores. The plan is only a mask: gradients flow through the scores of the pairs taken.
+    The similarity of tokens and experts is ``softmax(W x)``. A few steps on the semi-dual of transport with at
+    most k entries per expert (or per token) and a quadratic term give potentials; with these added, every expert
+    (or token) takes its largest scores. The plan is only a mask: gradients flow through the scores of the pairs.
 
     Parameters
     ----------
@@ -180,7 +179,7 @@ class SparseRouter(nn.Module):
         ``match(scores, reg)``: the differentiable plan (..., T, E) of total mass 1, weights uniform, that
         maximises the scores; needed with `plan_gradient`.
     backend : {"auto", "numba", "torch"}
-        Who computes the steps: a compiled kernel on the CPU, or torch on the tokens' device.
+        Who computes the steps: torch on the device of the tokens, the default, or a compiled kernel on the CPU.
 
     Raises
     ------

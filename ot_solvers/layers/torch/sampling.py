@@ -13,7 +13,7 @@ import torch
 from ... import api
 from ...backends import registry
 from ...errors import ConvergenceError, ConvergenceWarning, stack_depth
-from ...status import Status
+from ...result import Solution
 from ...validation import choice
 from .points import PairCost, cost_matrix, flat_points, read_pair_cost
 
@@ -322,10 +322,7 @@ class OTPlanSampler:
         if self.method == "exact" and n == m:
             rows = torch.arange(n)
             return [_Plan(rows, columns, None, (n, m)) for columns in self._assigned(first, second)]
-        found = []
-        for k, C in enumerate(self._costs(first, second)):
-            found.append(self._solved(C.cpu().numpy(), f" of minibatch {k}" if batched else ""))
-        return found
+        return self._solved(self._costs(first, second).cpu().numpy())
 
     def _costs(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """(B, n, m) costs, normalised where that was asked for."""
@@ -346,52 +343,62 @@ class OTPlanSampler:
         if n <= PATHS:
             return list(torch.from_numpy(registry.get("numba").assignments(C)))
         found = []
-        for costs in C:
-            plan = self._solved(costs, "")
+        for plan in self._solved(C):
             columns = torch.empty(n, dtype=torch.int64)
             columns[plan.rows] = plan.columns
             found.append(columns)
         return found
 
-    def _solved(self, C: np.ndarray, where: str) -> _Plan:
-        """The plan for some costs, which has mass."""
+    def _solved(self, C: np.ndarray) -> list[_Plan]:
+        """Plans for costs (B, n, m), all of which have mass; one warning for those that did not converge."""
         keywords: dict[str, Any] = {"reg": None if self.method == "exact" else self.reg, "on_failure": "ignore"}
         if self.method == "unbalanced":
             keywords["unbalanced"] = self.reg_m
         if self.method == "partial" and self.mass is not None and self.mass < 1:
             keywords["mass"] = self.mass
-        solution = api.solve(C, **keywords)
-        exact = self.method == "exact"
-        entries = solution.sparse_plan(1.0).tocoo() if exact else None
-        plan = entries.data if entries is not None else solution.plan
-        total = float(plan.sum(dtype=np.float64))
-        usable = math.isfinite(total) and total > 0
-        if not usable or not (solution.converged or self.on_failure == "ignore"):
-            message = (
-                f"the plan{where} is {'not converged' if usable else f'unusable, its mass is {total:g}'}: "
-                f"{solution.status.name} after {solution.n_iter} passes with marginal error "
-                f"{solution.marginal_error:.3g}: {_advice(solution.status, self.method)}"
-            )
-            if not usable or self.on_failure == "raise":
+        plans, failed = [], []
+        for k, costs in enumerate(C):
+            solution = api.solve(costs, **keywords)
+            plan, total = _entries(solution)
+            if not (math.isfinite(total) and total > 0):
+                what = f"the plan of minibatch {k} of {len(C)} is unusable, its mass is {total:g}"
+                raise ConvergenceError(f"{what}: {_ended(solution)}", solution)
+            plans.append(plan)
+            if not solution.converged:
+                failed.append((k, solution))
+        if failed and self.on_failure != "ignore":
+            k, solution = failed[0]
+            count = f"{len(failed)} of {len(C)} plans" if len(C) > 1 else "the plan"
+            where = f"; minibatch {k}" if len(C) > 1 else ""
+            message = f"{count} did not converge{where}: {_ended(solution)}"
+            if self.on_failure == "raise":
                 raise ConvergenceError(message, solution)
             warnings.warn(message, ConvergenceWarning, stacklevel=stack_depth())
-        n, m = C.shape
-        if entries is not None:
-            kept = entries.data > 0
-            rows, columns, masses = entries.row[kept], entries.col[kept], entries.data[kept]
-        else:
-            rows, columns = np.divmod(np.flatnonzero(plan > 0), m)
-            masses = plan[rows, columns]
-        return _Plan(
-            torch.from_numpy(rows.astype(np.int64)),
-            torch.from_numpy(columns.astype(np.int64)),
-            torch.from_numpy(masses.astype(np.float64)),
-            (n, m),
-        )
+        return plans
 
 
-def _advice(status: Status, method: str) -> str:
-    return status.value if method == "exact" else f"{status.value} (normalize_cost=True makes reg relative)"
+def _entries(solution: Solution) -> tuple[_Plan, float]:
+    """Entries of a plan that are not zero, and its mass."""
+    if solution.reg == 0:
+        sparse = solution.sparse_plan(1.0).tocoo()
+        rows, columns, masses = sparse.row, sparse.col, sparse.data
+    else:
+        dense = solution.plan
+        rows, columns = np.divmod(np.flatnonzero(dense), dense.shape[1])
+        masses = dense[rows, columns]
+    kept = masses != 0
+    rows, columns, masses = rows[kept], columns[kept], masses[kept].astype(np.float64)
+    found = (torch.from_numpy(each) for each in (rows.astype(np.int64), columns.astype(np.int64), masses))
+    return _Plan(*found, solution.shape), float(masses.sum())
+
+
+def _ended(solution: Solution) -> str:
+    """Status, figures and advice."""
+    relative = " (normalize_cost=True makes reg relative)" if solution.reg else ""
+    return (
+        f"{solution.status.name} after {solution.n_iter} passes with marginal error "
+        f"{solution.marginal_error:.3g}: {solution.status.value}{relative}"
+    )
 
 
 def _clouds(x0: torch.Tensor, x1: torch.Tensor, batched: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -404,9 +411,7 @@ def _clouds(x0: torch.Tensor, x1: torch.Tensor, batched: bool) -> tuple[torch.Te
     if first.shape[0] != second.shape[0]:
         raise ValueError(f"x0 has {first.shape[0]} minibatches and x1 {second.shape[0]}; expected as many")
     if first.shape[2] != second.shape[2]:
-        raise ValueError(
-            f"x0 has {first.shape[2]} coordinates and x1 {second.shape[2]}; expected the same number"
-        )
+        raise ValueError(f"x0 has {first.shape[2]} coordinates and x1 {second.shape[2]}; expected the same number")
     dtype = torch.promote_types(first.dtype, second.dtype)
     return first.to(dtype), second.to(dtype)
 

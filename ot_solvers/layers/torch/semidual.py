@@ -9,6 +9,7 @@ import torch
 
 from ...backends import registry
 from ...geometry import DenseGeometry
+from .places import largest
 
 __all__ = ["Routed", "potentials"]
 
@@ -40,10 +41,10 @@ def potentials(problem: Routed, steps: int, learning_rate: float, backend: str) 
     learning_rate : float > 0, score units
     backend : {"auto", "numba", "torch"}
         Who evaluates the semi-dual: the projection kernel on host arrays, or selection in torch where the scores
-        are.
+        are. On the CPU torch is faster too, where rows have many entries (4096 tokens, 64 experts: 30 against 94
+        ms for 20 steps).
     """
-    on_host = backend == "numba" or (backend == "auto" and problem.scores.device.type == "cpu")
-    received = _Kernel(problem) if on_host else _Selection(problem)
+    received = _Kernel(problem) if backend == "numba" else _Selection(problem)
     g = torch.zeros_like(problem.column_mass)
     first, second = torch.zeros_like(g), torch.zeros_like(g)
     for step in range(1, steps + 1):
@@ -88,12 +89,16 @@ class _Selection:
         self.target = problem.gamma * problem.row_mass[..., None]
 
     def __call__(self, g: torch.Tensor) -> torch.Tensor:
-        top, columns = (self.problem.scores + g[:, None, :]).topk(self.most, dim=-1)
+        wanted = self.problem.scores + g[:, None, :]
+        top = wanted.topk(self.most, dim=-1).values
         # The level below which entries are nothing: that of the longest prefix whose last entry is above it.
         levels = (top.cumsum(-1) - self.target) / self.ranks
         live = (top > levels) & torch.isfinite(top)
-        last = live.sum(-1, keepdim=True).clamp(min=1) - 1
-        level = levels.gather(-1, last)
-        masses = torch.where(live, (top - level).clamp(min=0.0), 0.0) / self.problem.gamma
-        received = torch.zeros_like(g)
-        return received.scatter_add_(1, columns.flatten(1), masses.flatten(1))
+        level = levels.gather(-1, live.sum(-1, keepdim=True).clamp(min=1) - 1)
+        level = torch.where(torch.isfinite(level), level, 0.0)
+        # Which of equal entries `topk` takes is not said: where they are too many, the first ones.
+        taken = wanted >= top[..., -1:]
+        if bool((taken.sum(-1) > self.most).any()):
+            taken = largest(wanted, self.most)
+        masses = (wanted - level).clamp_(min=0.0).masked_fill_(~taken, 0.0)
+        return masses.sum(-2) / self.problem.gamma
