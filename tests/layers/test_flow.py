@@ -130,12 +130,14 @@ def test_the_elbow():
     choice = choose_kappa(*clouds(500))
     at = choice.kappas.index(choice.kappa)
     assert 0 < at < len(choice.kappas) - 1
-    tilts = np.array([each.tilt for each in choice.diagnostics])
+    assert choice.diagnostics[at].tilt < 0.2
+    assert choice.diagnostics[at].effective_share > 0.3
+    tilts = np.minimum([each.tilt for each in choice.diagnostics], 1.0)
     # Steep before, flat after: relative to the whole fall.
     fall = (tilts - tilts[-1]) / (tilts[0] - tilts[-1])
     assert fall[at] < 0.3
     places = np.log(choice.kappas)
-    before = (fall[0] - fall[at]) / (places[at] - places[0])
+    before = (fall[at - 4] - fall[at]) / (places[at] - places[at - 4])
     after = (fall[at] - fall[-1]) / (places[-1] - places[at])
     assert before > 3 * after
 

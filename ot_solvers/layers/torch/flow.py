@@ -164,7 +164,7 @@ def choose_kappa(
 
     A small eps gives short, straight pairs; it also tilts the marginals, and leaves few pairs that count. The
     elbow is the point of the curve of ``log kappa`` and tilt that is farthest below the chord between its ends,
-    both scaled to [0, 1].
+    both scaled to [0, 1]. A tilt above 1 counts as 1: laws that are lost cannot be lost more.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def choose_kappa(
     C = cost_matrix(first, second, read_pair_cost(cost))
     root = math.sqrt(first.shape[1])
     found = tuple(_diagnostics(C, kappa * root) for kappa in tried)
-    tilts = torch.tensor([each.tilt for each in found], dtype=torch.float64)
+    tilts = torch.tensor([min(each.tilt, 1.0) for each in found], dtype=torch.float64)
     places = torch.tensor(tried, dtype=torch.float64).log()
     along = (places - places[0]) / (places[-1] - places[0])
     drop = tilts[0] - tilts[-1]

@@ -193,7 +193,7 @@ class SparseRouter(nn.Module):
 
     References
     ----------
-    [liu:23]_, section 6.3, whose settings are the defaults; expert choice is that of [zhou:22]_.
+    [liu:23]_, whose settings are the defaults; expert choice is that of [zhou:22]_.
 
     Examples
     --------

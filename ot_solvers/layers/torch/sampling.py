@@ -387,9 +387,9 @@ def _entries(solution: Solution) -> tuple[_Plan, float]:
         rows, columns = np.divmod(np.flatnonzero(dense), dense.shape[1])
         masses = dense[rows, columns]
     kept = masses != 0
-    rows, columns, masses = rows[kept], columns[kept], masses[kept].astype(np.float64)
-    found = (torch.from_numpy(each) for each in (rows.astype(np.int64), columns.astype(np.int64), masses))
-    return _Plan(*found, solution.shape), float(masses.sum())
+    rows, columns = (torch.from_numpy(index[kept].astype(np.int64)) for index in (rows, columns))
+    masses = masses[kept].astype(np.float64)
+    return _Plan(rows, columns, torch.from_numpy(masses), solution.shape), float(masses.sum())
 
 
 def _ended(solution: Solution) -> str:
