@@ -62,7 +62,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["gallery"],
     "gallery_dirs": ["gallery_built"],
     "filename_pattern": r"plot_",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "ot_docs.NumberSortKey",
     "thumbnail_size": (480, 270),
     "download_all_examples": False,
     "show_memory": False,

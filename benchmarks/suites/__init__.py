@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import exact, large, newton, regimes, sinkhorn, smoke, sns_paper, sparse
+from . import exact, large, layers, newton, regimes, sinkhorn, smoke, sns_paper, sparse
 from .base import Suite
 
 SUITES: dict[str, Suite] = {
@@ -13,6 +13,7 @@ SUITES: dict[str, Suite] = {
         exact.SUITE,
         large.SUITE,
         sparse.SUITE,
+        layers.SUITE,
         regimes.SUITE,
         sns_paper.SUITE,
         smoke.SUITE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -14,6 +15,21 @@ CITATION = re.compile(r"\[([a-z]+\d?:\d\d[a-z]?)\]_")
 def cite(app, what, name, obj, options, lines: list[str]) -> None:
     """Turn the ``[key]_`` of docstrings into citations of ``references.bib``."""
     lines[:] = [CITATION.sub(r":cite:t:`\1`", line) for line in lines]
+
+
+class NumberSortKey:
+    """Order of the gallery: by the number in a file's name."""
+
+    def __init__(self, src_dir):
+        pass
+
+    def __call__(self, filename) -> tuple[int, str]:
+        name = Path(filename).name
+        number = re.search(r"\d+", name)
+        return int(number[0]) if number else 0, name
+
+    def __repr__(self) -> str:
+        return "NumberSortKey"
 
 
 class CapabilityTable(SphinxDirective):
