@@ -224,8 +224,8 @@ class Grid(Dense):
 class Pairing(Adapter):
     """``OTPlanSampler("exact").assignment``: one-to-one pairs of two minibatches of points, costs included.
 
-    Potentials, which the pairing does not return, are those of ``ots.solve``: with them the judge sees that no other
-    pairs are cheaper.
+    Potentials, which the pairing does not return, are those of ``ots.solve_sample``: with them the judge sees that
+    no other pairs are cheaper.
     """
 
     modules = ("ot_solvers", "torch")

@@ -51,7 +51,7 @@ class Assignment(Adapter):
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n, m) squared distances by a matrix product, the fastest way in NumPy where points have many coordinates."""
+    """(n, m) squared distances by a matrix product: the fastest way in NumPy for many coordinates."""
     squares = (-2.0 * x) @ y.T
     squares += np.einsum("ij,ij->i", x, x)[:, None]
     squares += np.einsum("ij,ij->i", y, y)[None, :]

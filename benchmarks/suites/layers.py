@@ -39,8 +39,8 @@ SUITE = Suite(
         pairing("pairs-2", "two Gaussian clouds", 512, 2, None),
         Case(
             "router",
-            "one routing of 4096 tokens to 64 experts, forward and backward, beside one linear layer of 512 on the "
-            "same tokens",
+            "one routing of 4096 tokens to 64 experts, forward and backward, beside one linear layer of 512 on "
+            "the same tokens",
             ProblemSpec("gaussian", n=4096, m=64, d=512, stored=False),
             PerIteration(low=3, max_span=30, step=3, judged=False),
             (

@@ -4,8 +4,8 @@ Straight flows
 
 A flow carries noise to data along the average of straight lines between pairs. Which points are paired is free, as
 long as each side keeps its law. Drawn independently, lines cross, the average bends, and many steps are needed to
-follow it. Pairs from transport between minibatches, ``OTPlanSampler``, hardly cross. And there is a way without any
-solve: independent pairs with weights, ``wcfm_weights``.
+follow it. Pairs from transport between minibatches, ``OTPlanSampler``, hardly cross. And there is a way without
+any solve: independent pairs with weights, ``wcfm_weights``.
 """
 
 # %%
@@ -181,9 +181,9 @@ plt.show()
 # --------------------------------
 # Few steps. How far from the data is what comes out, by the Wasserstein distance between 1000 generated points and
 # 1000 new ones of the moons? The line below is that of two samples of the moons themselves. One step of a flow
-# from independent pairs goes to the mean of the data. Weights cost nothing and halve the distance that is left;
-# what remains with many steps is the tilt. With potentials it goes away. Pairs from transport need one step. To the
-# right, the price of a small eps: tilt, and pairs that do not count.
+# from independent pairs goes to the mean of the data. Weights cost nothing, and few steps get closer; what remains
+# with many steps is the tilt. With potentials it goes away. Pairs from transport need one step. To the right, the
+# price of a small eps: tilt, and pairs that do not count.
 
 counts = (1, 2, 4, 8, 16, 32)
 figure, (left_axes, right_axes) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
