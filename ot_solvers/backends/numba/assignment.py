@@ -14,8 +14,8 @@ from .policy import kernel
 
 #: Parts of a row whose minima are taken side by side.
 LANES = 32
-#: Bids per row and round, at most, before the rest is left to shortest paths. A few are best where points have many
-#: coordinates (512 points, 784 coordinates); in the plane their number does not matter.
+#: Bids per row and round, at most, before the rest is left to shortest paths. A few are best where points have
+#: many coordinates (512 points, 784 coordinates); in the plane their number does not matter.
 BIDS = 4
 
 
