@@ -106,7 +106,7 @@ def test_a_perfect_prediction_has_finite_gradients():
     logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
     value = EMOLoss(torch.randn(3, 8, generator=torch.Generator().manual_seed(0)))(logits, torch.tensor([0]))
     value.backward()
-    assert float(value) == pytest.approx(0.0, abs=1e-6)
+    assert value.item() == pytest.approx(0.0, abs=1e-6)
     assert torch.isfinite(logits.grad).all()
 
 
