@@ -48,3 +48,43 @@ class Projection(Adapter):
     def answer(self, raw):
         iterations, (value, gradient) = raw
         return Answer(iterations=iterations, details={"value": value, "error": float(np.abs(gradient).sum())})
+
+
+class Router(Adapter):
+    """Routings of tokens x to experts y: `SparseRouter` forward, and backward through its gates.
+
+    Options
+    -------
+    choice : {"expert", "token"}
+    """
+
+    modules = ("ot_solvers", "torch")
+    knob = None
+
+    def prepare(self):
+        import torch
+
+        import ot_solvers as ots
+        from ot_solvers.layers.torch import SparseRouter
+
+        torch.set_num_threads(self.threads)
+        ots.set_num_threads(self.threads)
+        torch.manual_seed(0)
+        x = self.problem.x
+        self.router = SparseRouter(x.shape[1], len(self.problem.y), choice=self.options.get("choice", "expert"))
+        self.router = self.router.to(torch.from_numpy(x).dtype)
+        self.tokens = torch.from_numpy(x).requires_grad_()
+
+    def run(self, setting: Setting):
+        for _ in range(setting.max_iter):
+            routing = self.router(self.tokens)
+            routing.gates.sum().backward()
+        return setting.max_iter, routing
+
+    def answer(self, raw):
+        iterations, routing = raw
+        load = routing.load
+        return Answer(
+            iterations=iterations,
+            details={"dropped": float(routing.dropped), "load": float(load.max()), "least": float(load.min())},
+        )

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from .base import Adapter, Answer, Setting
+from .scipy_exact import assignment_plan
 
 
 class Dense(Adapter):
@@ -282,3 +283,34 @@ class Grid(Dense):
     def answer(self, raw):
         answer = super().answer(raw)
         return replace(answer, f=answer.f.ravel(), g=answer.g.ravel())
+
+
+class Pairing(Adapter):
+    """``OTPlanSampler("exact").assignment``: one-to-one pairs of two minibatches of points, costs included.
+
+    Potentials, which the pairing does not return, are those of ``ots.solve_sample``: with them the judge sees that
+    no other pairs are cheaper.
+    """
+
+    modules = ("ot_solvers", "torch")
+    knob = None
+
+    def prepare(self):
+        import torch
+
+        import ot_solvers as ots
+        from ot_solvers.layers.torch import OTPlanSampler
+
+        torch.set_num_threads(self.threads)
+        ots.set_num_threads(self.threads)
+        self.ots, self.sampler = ots, OTPlanSampler("exact")
+        self.points = torch.from_numpy(self.problem.x), torch.from_numpy(self.problem.y)
+
+    def run(self, setting: Setting):
+        return self.sampler.assignment(*self.points)
+
+    def answer(self, raw):
+        p = self.problem
+        solution = self.ots.solve_sample(p.x, p.y, p.a, p.b)
+        f, g = (np.asarray(v, np.float64) for v in solution.potentials)
+        return Answer(f=f, g=g, plan=assignment_plan(p, np.arange(len(p.a)), raw.numpy()), claim=True)

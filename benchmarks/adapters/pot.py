@@ -256,6 +256,20 @@ class Emd(Adapter):
         return Answer(f=np.asarray(log["u"]), g=np.asarray(log["v"]), plan=plan, claim=log["warning"] is None)
 
 
+class EmdPoints(Emd):
+    """``ot.emd`` between points, squared distances by ``ot.dist`` included."""
+
+    def prepare(self):
+        self.ot = _import()
+        p = self.problem
+        self.arrays = [np.asarray(v, np.float64) for v in (p.a, p.b, p.x, p.y)]
+
+    def run(self, setting):
+        a, b, x, y = self.arrays
+        C = self.ot.dist(x, y)
+        return self.ot.emd(a, b, C, numItermax=10_000_000, numThreads=self.threads, log=True)
+
+
 class EmdPairs(Adapter):
     """A loop over ``ot.emd2``: what its users write for many small pairs. One thread.
 

@@ -70,3 +70,29 @@ class AssignmentBatch(Adapter):
         n, m = self.problem.shape
         plans = [sparse.csr_array((np.asarray(self.problem.a, np.float64), pair), shape=(n, m)) for pair in raw]
         return Answer(plan=sparse.vstack(plans).tocsr())
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n, m) squared distances by a matrix product: the fastest way in NumPy for many coordinates."""
+    squares = (-2.0 * x) @ y.T
+    squares += np.einsum("ij,ij->i", x, x)[:, None]
+    squares += np.einsum("ij,ij->i", y, y)[None, :]
+    return np.maximum(squares, 0.0, out=squares)
+
+
+class AssignmentPoints(Adapter):
+    """``scipy.optimize.linear_sum_assignment`` between points, squared distances by NumPy included."""
+
+    modules = ("scipy",)
+    knob = None
+
+    def prepare(self):
+        from scipy.optimize import linear_sum_assignment
+
+        self.solve = linear_sum_assignment
+
+    def run(self, setting):
+        return self.solve(squared_distances(self.problem.x, self.problem.y))
+
+    def answer(self, raw):
+        return Answer(plan=assignment_plan(self.problem, *raw), claim=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import batch, exact, large, newton, regimes, sinkhorn, smoke, sns_paper, sparse
+from . import batch, exact, large, layers, newton, regimes, sinkhorn, smoke, sns_paper, sparse
 from .base import Suite
 
 SUITES: dict[str, Suite] = {
@@ -14,6 +14,7 @@ SUITES: dict[str, Suite] = {
         large.SUITE,
         sparse.SUITE,
         batch.SUITE,
+        layers.SUITE,
         regimes.SUITE,
         sns_paper.SUITE,
         smoke.SUITE,

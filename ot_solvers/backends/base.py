@@ -385,6 +385,20 @@ class Backend:
         """
         return blockwise.exact_pairs(self, geometry, weights, starts, first, second)
 
+    def assignments(self, costs: np.ndarray) -> np.ndarray:
+        """Permutations of least cost, of many square matrices.
+
+        Parameters
+        ----------
+        costs : (B, n, n) array, float32 or float64, finite
+
+        Returns
+        -------
+        (B, n) int64 array
+            The column of every row. Sums are compared in float64.
+        """
+        return blockwise.assignments(costs)
+
     def sparsify(self, plan: GibbsPlan, dropped: float):
         """Sparse copy of P that drops at most the share `dropped` of every row's mass.
 

@@ -270,6 +270,13 @@ def exact_pairs(backend, geometry, weights, starts, first, second):
     return out
 
 
+def assignments(costs):
+    from scipy.optimize import linear_sum_assignment
+
+    found = [linear_sum_assignment(np.asarray(each, dtype=np.float64))[1] for each in costs]
+    return np.array(found, dtype=np.int64).reshape(costs.shape[:2])
+
+
 def cost_gradient(plan):
     geometry = plan.geometry
     xp = geometry.xp

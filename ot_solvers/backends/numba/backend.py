@@ -30,6 +30,7 @@ from . import softmin as softmin_kernels
 from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
+from .assignment import assign_problems
 from .cost_kernels import cost_name
 from .elimination import BipartiteElimination
 from .exact_pairs import exact_pairs_of_points, exact_pairs_of_rows
@@ -417,6 +418,13 @@ class NumbaBackend(Backend):
         values = np.empty(first.size)
         run(lambda begin, end: kernel(*source, weights, starts, first, second, begin, end, values), first.size)
         return values
+
+    def assignments(self, costs):
+        costs = np.ascontiguousarray(costs)
+        columns = np.empty(costs.shape[:2], dtype=np.int64)
+        potentials = np.empty(costs.shape[:2])
+        run(lambda begin, end: assign_problems(costs, begin, end, columns, potentials), len(costs))
+        return columns
 
     def sparsify(self, plan, dropped):
         if isinstance(plan.geometry, SparseGeometry):

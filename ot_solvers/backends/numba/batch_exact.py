@@ -37,12 +37,11 @@ def live_of(weights):
 
 @kernel
 def plan_by_assignment(cost, mass, p, q, g, rows, columns, masses):
-    """Plan and column potentials between equally many points of one weight; -1 if none was found."""
+    """Plan and column potentials between equally many points of one weight."""
     n = cost.shape[0]
     v = np.empty(n)
     column_of = np.empty(n, np.int64)
-    if not assign(cost, v, column_of):
-        return -1
+    assign(cost, v, column_of)
     for i in range(n):
         rows[i] = p[i]
         columns[i] = q[column_of[i]]

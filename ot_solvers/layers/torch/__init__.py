@@ -1,6 +1,35 @@
 """Transport as PyTorch functions and modules; importing it needs torch (``pip install ot_solvers[torch]``)."""
 
+from .flow import (
+    FlowPotentials,
+    KappaChoice,
+    WeightDiagnostics,
+    choose_kappa,
+    sweep_potentials,
+    wcfm_weights,
+    weight_diagnostics,
+)
+from .language import EMOLoss, demd
 from .losses import OTLoss, SinkhornDivergenceLoss
 from .matching import MatchingLayer, match
+from .routing import Routing, SparseRouter
+from .sampling import OTPlanSampler
 
-__all__ = ["MatchingLayer", "OTLoss", "SinkhornDivergenceLoss", "match"]
+__all__ = [
+    "EMOLoss",
+    "FlowPotentials",
+    "KappaChoice",
+    "MatchingLayer",
+    "OTLoss",
+    "OTPlanSampler",
+    "Routing",
+    "SinkhornDivergenceLoss",
+    "SparseRouter",
+    "WeightDiagnostics",
+    "choose_kappa",
+    "demd",
+    "match",
+    "sweep_potentials",
+    "wcfm_weights",
+    "weight_diagnostics",
+]
