@@ -265,6 +265,19 @@ def test_a_plan_with_gradients():
     assert asked[-1] == ots.SparsityConstrained(12.0, 2, side="rows")
 
 
+def test_the_plan_itself_as_gates():
+    """By the matchings of this package: experts take what they carry, and gradients are those of the plan."""
+    x = tokens(2, 12, 8).double()
+    module = router(8, 3, gamma=0.02, plan_gradient=True).double()
+    found = module(x)
+    assert (found.load == 4).all()
+    assert (found.gates >= 0).all()
+    assert found.gates.sum() > 0.9 * 24  # nearly all mass is where it was chosen
+    (found.gates**2).sum().backward()
+    assert torch.isfinite(module.weight.grad).all()
+    assert module.weight.grad.abs().max() > 0
+
+
 # --- masks -----------------------------------------------------------------------------------------------------
 
 
@@ -393,7 +406,7 @@ def closed(expert):
         (lambda x: SparseRouter(8, 4, steps=-1), ValueError, "steps=-1 must be an integer >= 0"),
         (lambda x: SparseRouter(8, 4, overflow="spill"), ValueError, "overflow='spill' is unknown"),
         (lambda x: SparseRouter(8, 4, auxiliary={"load": 1.0}), ValueError, "auxiliary='load' is unknown"),
-        (lambda x: SparseRouter(8, 4, plan_gradient=True), TypeError, "match=None: plan_gradient=True needs"),
+        (lambda x: SparseRouter(8, 4, match=3), TypeError, "match=3 is not callable"),
         (
             lambda x: SparseRouter(8, 4, plan_gradient=True, match=lambda s, reg: s[..., :2])(x),
             ValueError,

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ...regularisers import SparsityConstrained
 from ...validation import choice as one_of
+from .matching import match as soft_match
 from .places import chosen_columns, largest, places_of, within_capacity
 from .semidual import Routed, potentials
 
@@ -176,8 +177,8 @@ class SparseRouter(nn.Module):
     plan_gradient : bool
         Take the gates from the transport plan itself, differentiated, instead of the scores.
     match : callable, optional
-        ``match(scores, reg)``: the differentiable plan (..., T, E) of total mass 1, weights uniform, that
-        maximises the scores; needed with `plan_gradient`.
+        ``match(scores, reg)``: the differentiable plan (B, T, E) of total mass 1, weights uniform, that maximises
+        the scores, for `plan_gradient`; `ot_solvers.layers.torch.match` by default.
     backend : {"auto", "numba", "torch"}
         Who computes the steps: torch on the device of the tokens, the default, or a compiled kernel on the CPU.
 
@@ -237,9 +238,9 @@ class SparseRouter(nn.Module):
         self.learning_rate = _positive(learning_rate, "learning_rate")
         self.overflow = one_of(overflow, "overflow", ("reroute", "drop"))
         self.auxiliary = {one_of(name, "auxiliary", AUXILIARY): float(w) for name, w in (auxiliary or {}).items()}
-        if plan_gradient and not callable(match):
-            raise TypeError(f"match={match!r}: plan_gradient=True needs a callable, such as layers.torch.match")
-        self.plan_gradient, self.match = bool(plan_gradient), match
+        if match is not None and not callable(match):
+            raise TypeError(f"match={match!r} is not callable")
+        self.plan_gradient, self.match = bool(plan_gradient), soft_match if match is None else match
         self.backend = one_of(backend, "backend", ("auto", "numba", "torch"))
         self.weight: nn.Parameter | None = None
         if self.dim is not None:
@@ -345,14 +346,14 @@ class SparseRouter(nn.Module):
         """Masses of all pairs, tokens of mass 1, on the graph."""
         if allowed is not None and not bool(allowed.all()):
             raise ValueError("plan_gradient=True routes all tokens: it takes no mask")
-        assert self.match is not None
-        T = scores.shape[-2]
+        *leading, T, E = scores.shape
         k, side = (self.capacity(T), "columns") if self.choice == "expert" else (self.k, "rows")
         # Masses of sum 1 instead of T: the same plan, with gamma in these units.
-        plan = self.match(scores, SparsityConstrained(self.gamma * T, k, side=side))
-        if plan.shape != scores.shape:
-            raise ValueError(f"match returned shape {tuple(plan.shape)}; expected {tuple(scores.shape)}")
-        return plan * T
+        stacked = scores.reshape(-1, T, E)
+        plan = self.match(stacked, SparsityConstrained(self.gamma * T, k, side=side))
+        if plan.shape != stacked.shape:
+            raise ValueError(f"match returned shape {tuple(plan.shape)}; expected {tuple(stacked.shape)}")
+        return plan.reshape(scores.shape) * T
 
 
 @torch.compiler.disable
