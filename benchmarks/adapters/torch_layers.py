@@ -1,4 +1,4 @@
-"""Layers of PyTorch: what transport inside a network is weighed against."""
+"""Layers of PyTorch, ours and what transport inside a network is weighed against."""
 
 from __future__ import annotations
 
@@ -28,3 +28,38 @@ class Linear(Adapter):
 
     def answer(self, raw):
         return Answer(iterations=raw[0])
+
+
+class Loss(Adapter):
+    """`OTLoss` between points x and y with its defaults.
+
+    Options
+    -------
+    backward : bool
+        Also the gradient by x and y; True by default.
+    """
+
+    modules = ("ot_solvers", "torch")
+    knob = None
+
+    def prepare(self):
+        import torch
+
+        import ot_solvers as ots
+        from ot_solvers.layers.torch import OTLoss
+
+        torch.set_num_threads(self.threads)
+        ots.set_num_threads(self.threads)
+        self.loss = OTLoss()
+        self.points = [torch.from_numpy(z).requires_grad_() for z in (self.problem.x, self.problem.y)]
+
+    def run(self, setting: Setting):
+        for _ in range(setting.max_iter):
+            value = self.loss(*self.points)
+            if self.options.get("backward", True):
+                value.backward()
+        return setting.max_iter, value
+
+    def answer(self, raw):
+        iterations, value = raw
+        return Answer(iterations=iterations, details={"value": float(value.detach())})

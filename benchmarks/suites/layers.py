@@ -11,6 +11,8 @@ from .base import Suite
 F32 = "float32"
 #: Ratios ours / peer that we set out to reach: pairs of minibatches, and a router beside a linear layer.
 PAIRING, ROUTER = 1 / 2, 3.0
+#: Forward and backward over forward.
+FORWARD = 2.5
 #: Potentials judge pairs that were found in single precision.
 PAIRED = 1e-6
 
@@ -33,10 +35,21 @@ def pairing(name: str, title: str, n: int, d: int, target: float | None) -> Case
 
 SUITE = Suite(
     "layers",
-    "pairs for flow matching against POT and SciPy, and a router beside a linear layer",
+    "pairs for flow matching against POT and SciPy, a loss and its gradient, a router beside a linear layer",
     (
         pairing("pairs-784", "two Gaussian clouds", 512, 784, PAIRING),
         pairing("pairs-2", "two Gaussian clouds", 512, 2, None),
+        Case(
+            "loss-20000",
+            "transport loss between two Gaussian clouds, n = m = 20 000, d = 3, forward and backward, beside "
+            "forward alone; each iteration is a whole solve",
+            ProblemSpec("gaussian", n=20_000, m=20_000, d=3, stored=False),
+            PerIteration(low=1, max_span=1, step=1, memory=True, judged=False),
+            (
+                Contender("ours", "torch_layers:Loss", dtype=F32, note="forward and backward"),
+                Contender("ours-forward", "torch_layers:Loss", {"backward": False}, F32, "ours", target=FORWARD),
+            ),
+        ),
         Case(
             "router",
             "one routing of 4096 tokens to 64 experts, forward and backward, beside one linear layer of 512 on "

@@ -71,3 +71,13 @@ def test_cases():
     assert {c.name: c for c in LAYERS["router"].contenders}["torch-linear"].target == 3.0
     problem = LAYERS["router"].problem
     assert (problem.n, problem.m, problem.d) == (4096, 64, 512)
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_a_loss_with_and_without_its_gradient(backward):
+    problem = ProblemSpec("gaussian", n=40, m=30, d=3, stored=False, dtype="float32").build()
+    contender = made("torch_layers:Loss", problem, backward=backward)
+    answer = contender.answer(contender.run(Setting(2)))
+    assert answer.iterations == 2
+    assert answer.details["value"] > 0
+    assert (contender.points[0].grad is not None) == backward
