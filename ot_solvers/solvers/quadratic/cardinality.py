@@ -22,6 +22,8 @@ __all__ = ["SemiDualAscent"]
 
 #: Evaluations of the dual on candidates, each time that they have grown.
 EVALUATIONS = 400
+#: Relative gap below which plans are not joined for a better one.
+CLOSE = 1e-5
 #: Relative rise of the dual below which another round of them is not worth its time.
 RISE = 1e-5
 
@@ -166,6 +168,7 @@ class _Run(QuadraticRun):
             few = supports.sparsified(led.plan, led.f, thorough=not found)
             if few is not None:
                 found.append(supports.improved(few, point))
-        if found:
+        lowest = min((each.value for each in found), default=np.inf)
+        if found and lowest - point.value > CLOSE * abs(lowest):
             found += supports.joined([point.plan, *(each.plan for each in found)], point)
         self.passed(passes=2)
