@@ -551,11 +551,14 @@ def test_mixed_libraries():
 def test_gradients_are_not_dropped_silently():
     torch = pytest.importorskip("torch")
     x, y = torch.from_numpy(X.copy()).requires_grad_(), torch.from_numpy(Y)
-    with refused(TypeError, "x requires gradients, which this version does not propagate; pass x.detach()"):
-        ots.solve_sample(x, y, reg=1.0)
-    a = (torch.ones(4, dtype=torch.float64) / 4).requires_grad_()
-    with refused(TypeError, "a requires gradients"):
-        ots.solve(torch.from_numpy(C), a, reg=1.0)
+    assert ots.solve_sample(x, y, reg=1.0).value.requires_grad
+    # What has no derivative rule is refused where it is given, not forgotten.
+    rho = torch.tensor(1.0, requires_grad=True)
+    with refused(TypeError, "unbalanced=tensor(1., requires_grad=True) must be rho"):
+        ots.solve_sample(x, y, reg=1.0, unbalanced=rho)
+    with refused(TypeError, "mass requires gradients"):
+        ots.solve_sample(x, y, reg=1.0, mass=0.5 * rho)
+    assert ots.solve_path(torch.from_numpy(C).requires_grad_(), regs=[1.0])[0].value.requires_grad
 
 
 def test_nothing_is_written_to_the_callers_arrays():
