@@ -13,7 +13,7 @@ from ...batch_solution import ENTROPIC, BatchSolution
 from ...geometry.stack import CloudStack
 from ...lazy import cached_property
 from ..rules import envelope
-from .graph import BLOCK, GraphSolution, _Pairwise, attach_solution
+from .graph import BLOCK, GraphSolution, _Pairwise, _plain_copy, attach_solution
 from .matching import DENSE, _System
 from .once import first_only
 
@@ -164,10 +164,6 @@ class GraphBatchSolution(BatchSolution):
     def __reduce__(self):
         # A graph does not travel.
         return _plain_copy, (self._plain,)
-
-
-def _plain_copy(solution: BatchSolution) -> BatchSolution:
-    return solution
 
 
 def _item(name: str, leaf: Any, k: int) -> Any:

@@ -630,5 +630,6 @@ class GraphSolution(Solution):
         return self._plain.bounds
 
 
-def _plain_copy(solution: Solution) -> Solution:
+def _plain_copy(solution: Any) -> Any:
+    """What a pickle of a graph brings back."""
     return solution
