@@ -23,6 +23,17 @@ from .pairwise import PairwiseProgress, pairwise_wasserstein
 from .path import solve_path
 from .regularisers import Entropic, Quadratic, SparsityConstrained
 from .result import Solution
+from .sliced import (
+    LineTransport,
+    MaxSlicedDistance,
+    SlicedDistance,
+    SlicedPlan,
+    SlicedProgress,
+    max_sliced_wasserstein,
+    sliced_plan,
+    sliced_wasserstein,
+    wasserstein_1d,
+)
 from .solvers import (
     SNS,
     Assignment,
@@ -53,6 +64,8 @@ __all__ = [
     "DivergenceResult",
     "Entropic",
     "InfeasibleError",
+    "LineTransport",
+    "MaxSlicedDistance",
     "Newton",
     "PairwiseProgress",
     "PerformanceWarning",
@@ -62,6 +75,9 @@ __all__ = [
     "SemismoothNewton",
     "Simplex",
     "Sinkhorn",
+    "SlicedDistance",
+    "SlicedPlan",
+    "SlicedProgress",
     "Solution",
     "Sorting",
     "SparsityConstrained",
@@ -75,9 +91,12 @@ __all__ = [
     "dependency",
     "geometry",
     "get_num_threads",
+    "max_sliced_wasserstein",
     "pairwise_wasserstein",
     "set_num_threads",
     "sinkhorn_divergence",
+    "sliced_plan",
+    "sliced_wasserstein",
     "solve",
     "solve_batch",
     "solve_grid",
@@ -86,4 +105,5 @@ __all__ = [
     "solve_sample_batch",
     "statistics",
     "wasserstein",
+    "wasserstein_1d",
 ]

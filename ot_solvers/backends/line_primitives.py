@@ -23,8 +23,8 @@ class LinePrimitives:
         ----------
         u, v : (L, n), (L, m) arrays, float32 or float64
             The points of each line, in any order.
-        a, b : (n,), (m,) arrays
-            Their weights, the same on every line.
+        a, b : (n,), (m,) arrays, or (L, n), (L, m)
+            Their weights, the same on every line or not.
         p : float >= 1
 
         Returns
@@ -83,5 +83,5 @@ class LinePrimitives:
     def lifted_costs(
         self, x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, directions: np.ndarray, p: float
     ) -> np.ndarray:
-        """What the monotone plans along directions cost between the points themselves, ``|x_i - y_j|**p``; (L,)."""
+        """What monotone plans along directions cost between the points themselves, ``|x_i - y_j|**p``; (L,)."""
         return lines.lifted_costs(x, y, a, b, directions, p)

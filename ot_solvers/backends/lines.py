@@ -1,7 +1,7 @@
 """Transport on lines in plain array arithmetic: the mathematics in code.
 
-Rows are lines. Cumulative masses of both sides, merged, cut the unit of mass into pieces; each piece moves between two
-quantiles. Potentials are what is tight along these pairs.
+Rows are lines. Cumulative masses of both sides, merged, cut the unit of mass into pieces; each piece moves
+between two quantiles. Potentials are what is tight along these pairs.
 """
 
 from __future__ import annotations
@@ -96,10 +96,16 @@ def _height(z, p):
     return np.abs(z) ** p
 
 
+def _each_row(u, v, a, b):
+    """(points, points, weights, weights) of each line; weights are (L, n), or (1, n) or (n,) for all."""
+    u, v = _double(u), _double(v)
+    return zip(u, v, np.broadcast_to(a, u.shape), np.broadcast_to(b, v.shape), strict=True)
+
+
 def line_wasserstein(u, v, a, b, p) -> np.ndarray:
     values = np.empty(len(u))
-    for k, (first, second) in enumerate(zip(_double(u), _double(v), strict=True)):
-        path = _path(first, second, a, b)
+    for k, (first, second, wa, wb) in enumerate(_each_row(u, v, a, b)):
+        path = _path(first, second, wa, wb)
         values[k] = path.masses @ _height(first[path.rows] - second[path.columns], p)
     return values
 
@@ -108,15 +114,15 @@ def line_slopes(u, v, a, b, p) -> LineSlopes:
     u, v = _double(u), _double(v)
     values = np.empty(len(u))
     du, dv, f, g = np.zeros(u.shape), np.zeros(v.shape), np.empty(u.shape), np.empty(v.shape)
-    for k, (first, second) in enumerate(zip(u, v, strict=True)):
-        path = _path(first, second, a, b)
+    for k, (first, second, wa, wb) in enumerate(_each_row(u, v, a, b)):
+        path = _path(first, second, wa, wb)
         z = first[path.rows] - second[path.columns]
         values[k] = path.masses @ _height(z, p)
         rise = path.masses * p * np.abs(z) ** (p - 1) * np.sign(z)
         np.add.at(du[k], path.rows, rise)
         np.add.at(dv[k], path.columns, -rise)
         f[k], g[k] = _potentials(path, first, second, p)
-        half = 0.5 * (f[k] @ a - g[k] @ b) / a.sum()
+        half = 0.5 * (f[k] @ wa - g[k] @ wb) / wa.sum()
         f[k] -= half
         g[k] += half
     return LineSlopes(values, du, dv, f, g)
@@ -143,19 +149,21 @@ def _potentials(path: _Path, u, v, p) -> tuple[np.ndarray, np.ndarray]:
 
 def line_plans(u, v, a, b) -> LinePlans:
     orders = [np.argsort(z, axis=1, kind="stable") for z in (u, v)]
-    total = a.sum()
-    reached = [
-        np.stack([_reached(w[row], total) for row in order]) for w, order in zip((a, b), orders, strict=True)
-    ]
-    return LinePlans(*orders, *reached)
+    masses: tuple[list, list] = [], []
+    for k, (_, _, *weights) in enumerate(_each_row(u, v, a, b)):
+        for side in range(2):
+            masses[side].append(_reached(weights[side][orders[side][k]], weights[0].sum()))
+    return LinePlans(*orders, *map(np.stack, masses))
 
 
 def projected_wasserstein(x, y, a, b, directions, p) -> np.ndarray:
-    return line_wasserstein(*_projected(x, y, directions), a, b, p)
+    u, v = _projected(x, y, directions)
+    return line_wasserstein(u, v, a, b, p)
 
 
 def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=False) -> ProjectedSlopes:
-    found = line_slopes(*_projected(x, y, directions), a, b, p)
+    u, v = _projected(x, y, directions)
+    found = line_slopes(u, v, a, b, p)
     du, dv = scale[:, None] * found.u, scale[:, None] * found.v
     return ProjectedSlopes(
         found.values,

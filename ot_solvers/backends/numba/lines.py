@@ -1,7 +1,7 @@
 """Transport on lines from sorted rows: costs, slopes and potentials, one row per line.
 
-With as many points on both sides and uniform weights, the k-th meets the k-th. Otherwise cumulative masses are merged:
-the monotone plan is a path of n + m - 1 pairs, at most, each next to the one before.
+With as many points on both sides and uniform weights, the k-th meets the k-th. Otherwise cumulative masses are
+merged: the monotone plan is a path of n + m - 1 pairs, at most, each next to the one before.
 """
 
 from __future__ import annotations
@@ -69,15 +69,19 @@ def matched_costs(u, v, shift, p, mass, out):
 
 @kernel
 def cumulate(weights, order, out):
-    """Cumulative masses of sorted rows, (l, n) float64: none above the last, which is the sum of the weights."""
+    """Cumulative masses of sorted rows, (l, n) float64: none above the last, which is the sum of the weights.
+
+    `weights` is (l, n), or (1, n) for all rows.
+    """
     n = order.shape[1]
-    whole = 0.0
-    for i in range(n):
-        whole += weights[i]
     for r in range(order.shape[0]):
+        w = weights[min(r, weights.shape[0] - 1)]
+        whole = 0.0
+        for i in range(n):
+            whole += w[i]
         total = 0.0
         for i in range(n):
-            total += weights[order[r, i]]
+            total += w[order[r, i]]
             out[r, i] = min(total, whole)
         out[r, n - 1] = whole
 
@@ -111,7 +115,7 @@ def merged_costs(u, v, reached_u, reached_v, shift, p, out):
             end = min(A[i], B[j])
             total += (end - reached) * height(z, p)
             reached = end
-            down = np.int64((A[i] < B[j]) | (j == m - 1))
+            down = int((A[i] < B[j]) | (j == m - 1))
             i += down
             j += 1 - down
             i = min(i, n - 1)
@@ -171,7 +175,7 @@ def merged_slopes(u, v, order_u, order_v, reached_u, reached_v, shift, p, scale,
             du[r, order_u[r, i]] += rise
             dv[r, order_v[r, j]] -= rise
             reached = end
-            down = np.int64((A[i] < B[j]) | (j == m - 1))
+            down = int((A[i] < B[j]) | (j == m - 1))
             i += down
             j += 1 - down
             i = min(i, n - 1)
@@ -182,8 +186,8 @@ def merged_slopes(u, v, order_u, order_v, reached_u, reached_v, shift, p, scale,
 def merged_potentials(u, v, order_u, order_v, reached_u, reached_v, shift, p, f, g):
     """Kantorovich potentials of sorted rows, in the order the points stood; (l, n), (l, m) float64.
 
-    Tight along the path. Where both sides have got rid of the same mass the plan falls apart and potentials are not
-    unique: the mean of the two extremes is taken.
+    Tight along the path. Where both sides have got rid of the same mass the plan falls apart and potentials are
+    not unique: the mean of the two extremes is taken.
     """
     n, m = u.shape[1], v.shape[1]
     for r in range(u.shape[0]):
@@ -255,7 +259,7 @@ def lifted_costs(x, y, order_x, order_y, reached_x, reached_y, p, out):
                     square += z * z
                 total += moved * (square if p == 2.0 else costs.power(square, 0.5 * p))
                 reached = end
-            down = np.int64((A[i] < B[j]) | (j == m - 1))
+            down = int((A[i] < B[j]) | (j == m - 1))
             i += down
             j += 1 - down
             i = min(i, n - 1)

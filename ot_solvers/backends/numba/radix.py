@@ -1,9 +1,9 @@
 """Radix sorts of rows of floats, least significant digit first, all digits counted in one pass.
 
 Bits of a float, the sign bit turned over (all of them where it is set), are integers in the order of the floats
-{cite:p}`herf:01`. Single precision takes three digits of 11 bits. Double precision would take six: three are sorted,
-the upper half of the bits, and what they leave together is put in order by insertion. That has next to nothing to do
-unless most keys agree in their upper bits; such rows are given back.
+{cite:p}`herf:01`. Single precision takes three digits of 11 bits. Double precision would take six: three are
+sorted, the upper half of the bits, and what they leave together is put in order by insertion. That has next to
+nothing to do unless most keys agree in their upper bits; such rows are given back.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from ...lazy import cached_property
 from ..line_primitives import LinePlans, LinePrimitives, LineSlopes, ProjectedSlopes
 from .directions import add_outer, project_rows, sum_points
 from .lines import (
@@ -41,18 +41,22 @@ class _Side(NamedTuple):
     name: str
     points: np.ndarray
     centre: np.ndarray
-    weights: np.ndarray
+    weights: np.ndarray  # (L, n), or (1, n) for all lines
     uniform: bool
 
     @classmethod
     def of(cls, name: str, points, centre, weights, dtype) -> _Side:
         points = np.ascontiguousarray(points, dtype=dtype)
+        weights = np.atleast_2d(weights)
         uniform = bool(weights.min() == weights.max())
         return cls(name, points, np.asarray(centre, dtype=dtype), weights, uniform)
 
     @property
     def size(self) -> int:
-        return self.weights.size
+        return self.weights.shape[1]
+
+    def weights_of(self, part: slice) -> np.ndarray:
+        return self.weights if len(self.weights) == 1 else self.weights[part]
 
 
 class _Lines:
@@ -70,7 +74,8 @@ class _Lines:
 
     def __init__(self, u: _Side, v: _Side, directions: np.ndarray | None, shift: np.ndarray, p: float):
         self.u, self.v, self.directions, self.shift, self.p = u, v, directions, shift, float(p)
-        self.mass = float(u.weights.sum())
+        #: Of each line, the same on all of them wherever it is used.
+        self.mass = float(u.weights[0].sum())
         self.values = np.empty(shift.size)
         #: The k-th point meets the k-th.
         self.matched = u.size == v.size and u.uniform and v.uniform
@@ -105,6 +110,12 @@ class _Lines:
     @property
     def count(self) -> int:
         return self.shift.size
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The directions, of those who know that there are some."""
+        assert self.directions is not None
+        return self.directions
 
     @property
     def sides(self) -> tuple[_Side, _Side]:
@@ -143,13 +154,13 @@ class _Lines:
         rows = self.rows(side, part, desk)
         order = desk.array(f"order {side.name}", rows.shape, np.int32)
         argsort_rows(rows, order, desk)
-        return rows, order, self._cumulated(side, order, desk)
+        return rows, order, self._cumulated(side, part, order, desk)
 
-    def _cumulated(self, side: _Side, order: np.ndarray, desk: Desk):
+    def _cumulated(self, side: _Side, part: slice, order: np.ndarray, desk: Desk):
         if side.uniform:
             return self.reached.get(side.name)
         reached = desk.array(f"reached {side.name}", order.shape, np.float64)
-        cumulate(side.weights, order, reached)
+        cumulate(side.weights_of(part), order, reached)
         return reached
 
     def _sorted(self, side: _Side, part: slice, desk: Desk):
@@ -171,7 +182,8 @@ class _Lines:
             merged_costs(u, v, reached_u, reached_v, self.shift[part], self.p, self.values[part])
 
     def slopes(self, part: slice, desk: Desk, scale: np.ndarray, du, dv, f=None, g=None) -> None:
-        """Costs into `values`, derivatives by the points, times `scale`, and by the weights into the arrays given."""
+        """Costs into `values`, derivatives by the points, times `scale`, and by the weights into the arrays
+        given."""
         u, order_u, reached_u = self.ordered(self.u, part, desk)
         v, order_v, reached_v = self.ordered(self.v, part, desk)
         shift, values, scale = self.shift[part], self.values[part], scale[part]
@@ -185,22 +197,25 @@ class _Lines:
             reached_u = reached_v = self.uniform_masses
         merged_potentials(u, v, order_u, order_v, reached_u, reached_v, shift, self.p, f, g)
         # One convention for the constant: equal means of both sides.
-        half = (0.5 * (f @ self.u.weights - g @ self.v.weights) / self.mass)[:, None]
+        first, second = self.u.weights_of(part), self.v.weights_of(part)
+        half = 0.5 * ((f * first).sum(axis=1) - (g * second).sum(axis=1)) / first.sum(axis=1)
+        half = half[:, None]
         f -= half
         g += half
 
 
 def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=False) -> ProjectedSlopes:
     problem = _Lines.of_points(x, y, a, b, directions, p)
+    vectors = problem.vectors
     sides = problem.sides
     by_points = [np.zeros(side.points.shape) for side in sides]
-    by_weights = [np.zeros(side.size) for side in sides] if weights else [None, None]
-    by_directions = np.zeros(problem.directions.shape) if turns else None
+    by_weights = [np.zeros(side.size) for side in sides] if weights else []
+    by_directions = np.zeros(vectors.shape) if turns else None
     step = min(problem.count, max(LINES, KEPT_KEYS // max(side.size for side in sides)))
     rows = [np.empty((step, side.size), dtype=side.points.dtype) for side in sides]
     heights = [np.empty((step, side.size)) for side in sides] if weights else []
-    # Lines of a group are sorted by as many threads as there are; then blocks of points add up over the group, in the
-    # order of the lines: the same bits with any number of threads, and no copy of the sums per thread.
+    # Lines of a group are sorted by as many threads as there are; then blocks of points add up over the group, in
+    # the order of the lines: the same bits with any number of threads, and no copy of the sums per thread.
     for start in range(0, problem.count, step):
         stop = min(problem.count, start + step)
 
@@ -213,10 +228,12 @@ def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=Fals
 
         problem.each(work, start, stop)
         for k in range(2):
-            _add_blocks(rows[k][: stop - start], problem.directions[start:stop], by_points[k])
+            _add_blocks(rows[k][: stop - start], vectors[start:stop], by_points[k])
             if weights:
                 by_weights[k] += scale[start:stop] @ heights[k][: stop - start]
-    return ProjectedSlopes(problem.values, *by_points, *by_weights, by_directions)
+    dx, dy = by_points
+    da, db = by_weights or (None, None)
+    return ProjectedSlopes(problem.values, dx, dy, da, db, by_directions)
 
 
 def _add_blocks(slopes, directions, out) -> None:

@@ -1,7 +1,7 @@
 """Floats that carry their index in the last bits of a double: a sort of the one sorts the other.
 
-Singles leave 29 bits of a double free, and are read back exactly. Doubles lose their last bits to the index: they are
-looked up again by it, and those that had been taken for equal are put in order.
+Singles leave 29 bits of a double free, and are read back exactly. Doubles lose their last bits to the index: they
+are looked up again by it, and those that had been taken for equal are put in order.
 """
 
 from __future__ import annotations
