@@ -11,6 +11,7 @@ from .. import validation as check
 from ..api import read_masses
 from ..backends import registry
 from ..backends.base import Backend
+from ..backends.line_primitives import ProjectedSlopes
 from ..namespaces import Library, resolve
 from ..wasserstein import order_of
 
@@ -65,6 +66,11 @@ class Clouds:
         """(L,) p-th powers of the distances along directions."""
         args = self.x, self.y, self.a, self.b, directions, self.p
         return finite_costs(self.mass * self.engine.projected_wasserstein(*args))
+
+    def slopes(self, directions: np.ndarray, scale: np.ndarray, weights: bool, turns: bool) -> ProjectedSlopes:
+        """Costs along directions and derivatives of their sum, weighted by `scale`, for a mass of 1."""
+        args = self.x, self.y, self.a, self.b, directions, self.p, scale
+        return self.engine.projected_slopes(*args, weights=weights, turns=turns)
 
     def root(self, power: float) -> float:
         """The distance of a p-th power."""

@@ -13,11 +13,11 @@ import numpy as np
 from .. import validation as check
 from ..api import shared_off_graph
 from ..autograd import attached, off_graph, on_graph
+from ..backends.line_primitives import ProjectedSlopes
 from ..errors import ConvergenceError, ConvergenceWarning, stack_depth
 from ..lazy import cached_property
-from ..namespaces import Library
 from ..solvers.base import is_true
-from .clouds import Clouds
+from .clouds import Clouds, finite_costs
 from .directions import SAMPLINGS, Directions, draw, generator, read_count, read_directions
 from .estimation import CONTROL_VARIATES, Mean, estimate, harmonics, moments
 
@@ -53,15 +53,25 @@ class SlicedDistance:
     """
 
     def __init__(
-        self, p: float, library: Library, costs: np.ndarray, directions: np.ndarray, mean: Mean, converged: bool,
-        seconds: float,
+        self, clouds: Clouds, costs: np.ndarray, directions: np.ndarray, mean: Mean, converged: bool,
+        seconds: float, slopes: ProjectedSlopes | None = None,
     ):  # fmt: skip
-        self.p, self.n_projections, self.converged, self.seconds = p, len(costs), converged, seconds
-        self._library, self._costs, self._directions, self._mean = library, costs, directions, mean
+        self.p, self.n_projections, self.converged, self.seconds = clouds.p, len(costs), converged, seconds
+        self._clouds, self._costs, self._directions, self._mean = clouds, costs, directions, mean
+        self._library, self._slopes = clouds.library, slopes
+
+    def __getstate__(self):
+        # The points are kept for derivatives only.
+        return {**self.__dict__, "_clouds": None, "_slopes": None}
 
     @cached_property
     def _number(self) -> float:
         return max(self._mean.value, 0.0) ** (1.0 / self.p)
+
+    @property
+    def power(self) -> Any:
+        """Its p-th power: the mean itself."""
+        return self._library.scalar(max(self._mean.value, 0.0))
 
     @property
     def value(self) -> Any:
@@ -205,6 +215,8 @@ def sliced_wasserstein(
     most = read_count(max_projections, "max_projections")
     count = None if n_projections is None else read_count(n_projections, "n_projections")
     run = _Run(clouds, control_variate, callback)
+    if on_graph(*leaves.values()) and goal is None and callback is None:
+        run.wanted = on_graph(leaves["a"], leaves["b"]), on_graph(leaves["directions"])
     if directions is not None:
         vectors = read_directions(directions, clouds.d)
         if count not in (None, len(vectors)):
@@ -225,9 +237,8 @@ def sliced_wasserstein(
             run.add(draw(more, clouds.d, sampling, rng))
             reached = run.error <= goal
     result = SlicedDistance(
-        clouds.p, clouds.library, run.costs, run.directions.vectors, run.mean, reached and not run.stopped,
-        run.seconds,
-    )  # fmt: skip
+        clouds, run.costs, run.directions.vectors, run.mean, reached and not run.stopped, run.seconds, run.slopes
+    )
     if goal is not None and not reached and not run.stopped:
         message = (
             f"standard_error={run.error:.3g} after {len(run.costs)} directions, {goal:.3g} asked: raise "
@@ -249,6 +260,9 @@ class _Run:
         self.costs = np.empty(0)
         self.directions = Directions(np.empty((0, clouds.d)), np.empty(0, dtype=np.int64))
         self.stopped = False
+        #: Whether derivatives by weights and by directions will be asked for; None: do not compute any.
+        self.wanted: tuple[bool, bool] | None = None
+        self.slopes: ProjectedSlopes | None = None
 
     @property
     def seconds(self) -> float:
@@ -256,6 +270,9 @@ class _Run:
 
     @property
     def mean(self) -> Mean:
+        return self.mean_of(self.costs)
+
+    def mean_of(self, costs: np.ndarray) -> Mean:
         features = None
         vectors = self.directions.vectors
         if self.control_variate is not None and self.clouds.d > 1:
@@ -264,7 +281,7 @@ class _Run:
                 features = harmonics(vectors)
             else:
                 features = moments(clouds.x, clouds.y, clouds.a, clouds.b, vectors)
-        return estimate(self.costs, self.directions, features)
+        return estimate(costs, self.directions, features)
 
     @property
     def error(self) -> float:
@@ -278,6 +295,12 @@ class _Run:
         done = len(self.costs)
         self.directions = more if done == 0 else self.directions.then(more)
         whole = self.directions
+        if self.wanted is not None:
+            # All directions are known, and with them what each counts: costs and derivatives in one go.
+            scale = self.mean_of(np.zeros(len(whole))).weights
+            self.slopes = self.clouds.slopes(whole.vectors, scale, *self.wanted)
+            self.costs = finite_costs(self.clouds.mass * self.slopes.values)
+            return
         for start in range(done, len(whole), step):
             part = whole.vectors[start : start + step]
             self.costs = np.concatenate([self.costs, self.clouds.costs(part)])

@@ -13,7 +13,6 @@ from .. import validation as check
 from ..api import shared_off_graph
 from ..autograd import attached, on_graph
 from ..errors import ConvergenceError, ConvergenceWarning, stack_depth
-from ..namespaces import Library
 from ..solvers.base import is_true
 from ..status import Status
 from .clouds import Clouds, finite_costs
@@ -22,7 +21,7 @@ from .directions import draw, generator, read_count
 __all__ = ["AscentProgress", "MaxSlicedDistance", "max_sliced_wasserstein"]
 
 #: Random directions tried for each start, and steps after which the lower half of the starts is dropped.
-TRIES, ROUND = 8, 8
+TRIES, ROUND = 4, 16
 #: Step sizes, relative to the natural one, that are too small to change anything.
 SMALLEST = 1e-13
 
@@ -49,9 +48,15 @@ class MaxSlicedDistance:
     seconds : float
     """
 
-    def __init__(self, p, library: Library, power: float, direction: np.ndarray, n_iter, status, seconds):
-        self.p, self.n_iter, self.status, self.seconds = p, n_iter, status, seconds
-        self._library, self._power, self._direction = library, power, direction
+    def __init__(
+        self, clouds: Clouds, power: float, direction: np.ndarray, n_iter: int, status: Status, seconds: float
+    ):
+        self.p, self.n_iter, self.status, self.seconds = clouds.p, n_iter, status, seconds
+        self._clouds, self._library, self._power, self._direction = clouds, clouds.library, power, direction
+
+    def __getstate__(self):
+        # The points are kept for derivatives only.
+        return {**self.__dict__, "_clouds": None}
 
     @property
     def value(self) -> Any:
@@ -82,7 +87,7 @@ def max_sliced_wasserstein(
     b: Any = None,
     *,
     p: float = 2,
-    n_starts: int = 16,
+    n_starts: int = 32,
     tol: float = 1e-6,
     max_iter: int = 500,
     seed: Any = None,
@@ -134,7 +139,9 @@ def max_sliced_wasserstein(
 
     Notes
     -----
-    Tensors that require gradients stay on their graph: the direction is held, as the envelope theorem allows. See
+    Tensors that require gradients stay on their graph: the direction is held, as the envelope theorem allows. The
+    maximum may be at a kink, where two projections change places (common for few points): what comes back there is a
+    derivative of one of the plans that meet. See
     [deshpande:19]_.
 
     Examples
@@ -158,7 +165,7 @@ def max_sliced_wasserstein(
     status = ascent.run(_starts(clouds, starts, generator(seed)), most)
     power, direction = ascent.best()
     result = MaxSlicedDistance(
-        clouds.p, clouds.library, power, direction, ascent.n_iter, status, time.perf_counter() - ascent.started
+        clouds, power, direction, ascent.n_iter, status, time.perf_counter() - ascent.started
     )
     if status is Status.MAX_ITER:
         message = (
