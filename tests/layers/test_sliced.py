@@ -95,7 +95,7 @@ def test_more_directions_by_standard_error():
 
 def test_max_sliced_by_the_envelope():
     x, y = clouds()
-    move = torch.tensor([9.0, 0, 0], dtype=torch.float64)
+    move = torch.tensor([300.0, 0, 0], dtype=torch.float64)
     keywords = {"seed": 0, "tol": 1e-12, "on_failure": "ignore"}
     assert gradcheck(lambda x, y: ots.max_sliced_wasserstein(x + move, y, **keywords).value, (x, y))
     found = ots.max_sliced_wasserstein(x, y, seed=0)
@@ -149,17 +149,17 @@ def test_the_loss_with_its_own_directions(directions):
     loss = SlicedWassersteinLoss(directions=directions)
     assert loss(x, y) == loss(x, y) == ots.sliced_wasserstein(x, y, directions=directions).value
     assert "directions" in loss.state_dict()
-    assert SlicedWassersteinLoss(directions=directions, power=True)(x, y) == pytest.approx(loss(x, y).item() ** 2)
+    power = SlicedWassersteinLoss(directions=directions, power=True)
+    assert power(x, y).item() == pytest.approx(loss(x, y).item() ** 2)
     with torch.no_grad():
-        assert SlicedWassersteinLoss(directions=directions, power=True)(x, y) == pytest.approx(
-            loss(x, y).item() ** 2
-        )
+        assert power(x, y).item() == pytest.approx(loss(x, y).item() ** 2)
 
 
 def test_powers_have_no_kink(directions):
     x, _ = clouds()
     loss = SlicedWassersteinLoss(directions=directions, power=True)
-    assert gradcheck(lambda x: loss(x, 2 * x.detach()), (x,))
+    y = 2 * x.detach()
+    assert gradcheck(lambda x: loss(x, y), (x,))
     assert loss(x, x.detach()) == 0
 
 
