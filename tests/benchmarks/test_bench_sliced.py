@@ -315,7 +315,7 @@ def test_plans_next_to_the_exact_one(tmp_path):
     costs = [rows[name].setup["verdict"]["linear_cost"] for name in ("ours", "ours-min")]
     share = 100 * (costs[1] / costs[0] - 1)
     assert share > 0
-    assert rows["ours-min"].setup["found"].endswith(f"{share:.2g} % above that of the main contender")
+    assert rows["ours-min"].setup["found"].endswith(f"{share:.3g} % above that of the main contender")
 
 
 @pytest.mark.usefixtures("fake_library")
