@@ -26,7 +26,7 @@ class _EndsByItself(Task):
     quantity = "seconds"
 
     round_seconds: float = 0.2
-    long_seconds: float = 5.0
+    long_seconds: float = 3.0
     memory_target: int | None = None
 
     #: The library's own threshold, where it has one.

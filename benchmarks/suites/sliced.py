@@ -13,6 +13,8 @@ PRECISIONS = {"f32": "float32", "f64": "float64"}
 MANY, FEW, DOUBLE, WEIGHTED = 1 / 20, 1 / 12, 1 / 12, 1 / 8
 #: Ratios ours / this: the whole distance over a sort of its projections, forward and backward over forward.
 SORT, FORWARD = 1.5, 2.5
+#: Points up to which OTT takes part: its sort of a million takes half a minute.
+MOST_OTT = 100_000
 #: Bytes above the inputs, whatever the number of directions.
 MEMORY = 64 * 10**6
 
@@ -37,8 +39,9 @@ def values(name: str, problem: ProblemSpec, single: float, double: float) -> Cas
             Contender(ours, "ours_sliced:Distance", dtype=dtype),
             Contender(f"pot-{short}", "pot_sliced:Distance", dtype=dtype, versus=ours, target=target),
             Contender(f"pot-torch-{short}", "pot_sliced:TorchDistance", dtype=dtype, versus=ours, target=target),
-            Contender(f"ott-{short}", "ott_sliced:Distance", dtype=dtype, versus=ours),
         ]
+        if problem.n <= MOST_OTT:
+            contenders.append(Contender(f"ott-{short}", "ott_sliced:Distance", dtype=dtype, versus=ours))
     weights = "gamma weights" if problem.weights == "gamma" else "uniform weights"
     title = f"sliced distance of order 2 along given directions, {weights}, {sizes(problem)}"
     return Case(name, title, problem, ToDistance(), tuple(contenders))

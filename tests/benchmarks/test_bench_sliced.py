@@ -335,9 +335,10 @@ def targets(name, library):
 def test_peers_are_compared_in_their_own_precision(name):
     case = SLICED[name]
     named = {c.name: c for c in case.contenders}
-    assert len(named) == 8
+    most = 6 if case.problem.n > 100_000 else 8
+    assert len(named) == most
     assert all(named[c.versus].dtype == c.dtype for c in case.contenders if c.versus)
-    assert {c.adapter for c in case.contenders} == set(DISTANCES)
+    assert {c.adapter for c in case.contenders} == set(DISTANCES[: most // 2])
 
 
 def test_targets():
