@@ -34,14 +34,9 @@ def height(z, p):
 
 
 @kernel
-def slope(z, p):
+def power_slope(z, p):
     """Derivative of ``|z|**p``; 0 at 0."""
-    if p == 2.0:
-        return 2.0 * z
-    sign = 1.0 if z > 0.0 else (-1.0 if z < 0.0 else 0.0)
-    if p == 1.0:
-        return sign
-    return sign * p * costs.power(abs(z), p - 1.0)
+    return low_slope(z, False) * p * costs.power(abs(z), p - 1.0)
 
 
 @kernel
@@ -69,57 +64,124 @@ def matched_costs(u, v, shift, p, mass, out):
 
 @kernel
 def cumulate(weights, order, out):
-    """Cumulative masses of sorted rows, (l, n) float64: none above the last, which is the sum of the weights.
+    """Cumulative masses of sorted rows, (l, n) float64; the last ones are infinite: nobody goes on from there.
 
     `weights` is (l, n), or (1, n) for all rows.
     """
     n = order.shape[1]
     for r in range(order.shape[0]):
         w = weights[min(r, weights.shape[0] - 1)]
-        whole = 0.0
-        for i in range(n):
-            whole += w[i]
         total = 0.0
         for i in range(n):
             total += w[order[r, i]]
-            out[r, i] = min(total, whole)
-        out[r, n - 1] = whole
+            out[r, i] = total
+        out[r, n - 1] = np.inf
 
 
 @kernel
-def merged_costs(u, v, reached_u, reached_v, shift, p, out):
+def place_on_path(A, B, k):
+    """How many of the first k steps of the path go along the first side: a step goes there while ``A_i < B_j``."""
+    low, high = max(0, k - (B.size - 1)), min(k, A.size - 1)
+    while low < high:
+        middle = (low + high) // 2
+        if A[middle] < B[k - middle - 1]:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def mass_before(A, B, i, j):
+    """Mass that has gone when the path comes to the pair (i, j)."""
+    return max(A[i - 1] if i > 0 else 0.0, B[j - 1] if j > 0 else 0.0)
+
+
+@kernel
+def low_height(z, square):
+    """``z**2`` or ``|z|``: a choice between numbers, where the one among `height` would be a jump."""
+    return z * z if square else abs(z)
+
+
+@kernel
+def low_slope(z, square):
+    sign = 1.0 if z > 0.0 else (-1.0 if z < 0.0 else 0.0)
+    return 2.0 * z if square else sign
+
+
+@kernel
+def step(first, second, A, B, s, square, whole, i, j, reached, total):
+    """One pair of the path."""
+    z = np.float64(first[i]) - np.float64(second[j]) + s
+    end = min(min(A[i], B[j]), whole)
+    total += (end - reached) * low_height(z, square)
+    down = int(A[i] < B[j])
+    return i + down, j + 1 - down, end, total
+
+
+@kernel
+def walk(first, second, A, B, s, square, whole):
+    """Cost of one path for p = 1 and 2. Each step waits for the one before: four parts go at the same time."""
+    steps = first.size + second.size - 1
+    part = steps // 4
+    i0 = j0 = 0
+    i1, i2, i3 = place_on_path(A, B, part), place_on_path(A, B, 2 * part), place_on_path(A, B, 3 * part)
+    j1, j2, j3 = part - i1, 2 * part - i2, 3 * part - i3
+    e0 = 0.0
+    e1, e2, e3 = mass_before(A, B, i1, j1), mass_before(A, B, i2, j2), mass_before(A, B, i3, j3)
+    t0 = t1 = t2 = t3 = 0.0
+    for _ in range(part):
+        i0, j0, e0, t0 = step(first, second, A, B, s, square, whole, i0, j0, e0, t0)
+        i1, j1, e1, t1 = step(first, second, A, B, s, square, whole, i1, j1, e1, t1)
+        i2, j2, e2, t2 = step(first, second, A, B, s, square, whole, i2, j2, e2, t2)
+        i3, j3, e3, t3 = step(first, second, A, B, s, square, whole, i3, j3, e3, t3)
+    for _ in range(steps - 4 * part):
+        i3, j3, e3, t3 = step(first, second, A, B, s, square, whole, i3, j3, e3, t3)
+    return (t0 + t1) + (t2 + t3)
+
+
+@kernel
+def walk_powers(first, second, A, B, s, p, whole):
+    """Cost of one path for any p."""
+    i = 0
+    j = 0
+    reached = 0.0
+    total = 0.0
+    for _ in range(first.size + second.size - 1):
+        z = np.float64(first[i]) - np.float64(second[j]) + s
+        end = min(min(A[i], B[j]), whole)
+        total += (end - reached) * costs.power(abs(z), p)
+        reached = end
+        down = int(A[i] < B[j])
+        i += down
+        j += 1 - down
+    return total
+
+
+@kernel
+def merged_costs(u, v, reached_u, reached_v, wholes, shift, p, out):
     """Costs of monotone plans between sorted rows.
 
     Parameters
     ----------
     u, v : (l, n), (l, m) float32 or float64
     reached_u, reached_v : (l, n) or (1, n), (l, m) or (1, m) float64
-        Cumulative masses, with equal last ones.
+        Cumulative masses, the last ones infinite.
+    wholes : (l,) or (1,) float64
+        Total masses.
     shift : (l,) float64
         Added to u.
     p : float64
     out : (l,) float64
     """
-    n, m = u.shape[1], v.shape[1]
     for r in range(u.shape[0]):
-        first, second, s = u[r], v[r], shift[r]
         A = reached_u[min(r, reached_u.shape[0] - 1)]
         B = reached_v[min(r, reached_v.shape[0] - 1)]
-        i = 0
-        j = 0
-        reached = 0.0
-        total = 0.0
-        # One step a pair, and no jump that a processor would have to guess.
-        for _ in range(n + m - 1):
-            z = np.float64(first[i]) - np.float64(second[j]) + s
-            end = min(A[i], B[j])
-            total += (end - reached) * height(z, p)
-            reached = end
-            down = int((A[i] < B[j]) | (j == m - 1))
-            i += down
-            j += 1 - down
-            i = min(i, n - 1)
-        out[r] = total
+        whole = wholes[min(r, wholes.size - 1)]
+        if p == 1.0 or p == 2.0:
+            out[r] = walk(u[r], v[r], A, B, shift[r], p == 2.0, whole)
+        else:
+            out[r] = walk_powers(u[r], v[r], A, B, shift[r], p, whole)
 
 
 @kernel
@@ -151,11 +213,16 @@ def matched_slopes(u, v, order_u, order_v, shift, p, mass, scale, du, dv, out):
                 z = np.float64(first[i]) - np.float64(second[i]) + s
                 total += z * z
                 first[i] = 2.0 * factor * z
+        elif p == 1.0:
+            for i in range(n):
+                z = np.float64(first[i]) - np.float64(second[i]) + s
+                total += abs(z)
+                first[i] = factor * low_slope(z, False)
         else:
             for i in range(n):
                 z = np.float64(first[i]) - np.float64(second[i]) + s
-                total += height(z, p)
-                first[i] = factor * slope(z, p)
+                total += costs.power(abs(z), p)
+                first[i] = factor * power_slope(z, p)
         if by_u.size:
             for i in range(n):
                 by_u[places[i]] = first[i]
@@ -166,36 +233,70 @@ def matched_slopes(u, v, order_u, order_v, shift, p, mass, scale, du, dv, out):
 
 
 @kernel
-def merged_slopes(u, v, order_u, order_v, reached_u, reached_v, shift, p, scale, du, dv, out):
+def merged_slopes(u, v, order_u, order_v, reached_u, reached_v, wholes, shift, p, scale, du, dv, out):
     """`merged_costs`, and derivatives by the points; see `matched_slopes`."""
-    n, m = u.shape[1], v.shape[1]
-    by_u, by_v = du.shape[1] > 0, dv.shape[1] > 0
+    low, square = p == 1.0 or p == 2.0, p == 2.0
     for r in range(u.shape[0]):
-        first, second, s = u[r], v[r], shift[r]
         A = reached_u[min(r, reached_u.shape[0] - 1)]
         B = reached_v[min(r, reached_v.shape[0] - 1)]
+        whole = wholes[min(r, wholes.size - 1)]
         du[r] = 0
         dv[r] = 0
-        i = 0
-        j = 0
-        reached = 0.0
-        total = 0.0
-        for _ in range(n + m - 1):
-            z = np.float64(first[i]) - np.float64(second[j]) + s
-            end = min(A[i], B[j])
-            moved = end - reached
-            total += moved * height(z, p)
-            rise = moved * scale[r] * slope(z, p)
-            if by_u:
-                du[r, order_u[r, i]] += rise
-            if by_v:
-                dv[r, order_v[r, j]] -= rise
-            reached = end
-            down = int((A[i] < B[j]) | (j == m - 1))
-            i += down
-            j += 1 - down
-            i = min(i, n - 1)
-        out[r] = total
+        path = u[r], v[r], A, B, shift[r], whole, scale[r]
+        if low:
+            out[r] = low_slopes(path, square, order_u[r], order_v[r], du[r], dv[r])
+        else:
+            out[r] = power_slopes(path, p, order_u[r], order_v[r], du[r], dv[r])
+
+
+@kernel
+def low_slopes(path, square, places, partners, by_u, by_v):
+    """Cost and derivatives of one path for p = 1 and 2."""
+    first, second, A, B, s, whole, scale = path
+    i = 0
+    j = 0
+    reached = 0.0
+    total = 0.0
+    for _ in range(first.size + second.size - 1):
+        z = np.float64(first[i]) - np.float64(second[j]) + s
+        end = min(min(A[i], B[j]), whole)
+        moved = end - reached
+        total += moved * low_height(z, square)
+        rise = moved * scale * low_slope(z, square)
+        if by_u.size:
+            by_u[places[i]] += rise
+        if by_v.size:
+            by_v[partners[j]] -= rise
+        reached = end
+        down = int(A[i] < B[j])
+        i += down
+        j += 1 - down
+    return total
+
+
+@kernel
+def power_slopes(path, p, places, partners, by_u, by_v):
+    """Cost and derivatives of one path for any p."""
+    first, second, A, B, s, whole, scale = path
+    i = 0
+    j = 0
+    reached = 0.0
+    total = 0.0
+    for _ in range(first.size + second.size - 1):
+        z = np.float64(first[i]) - np.float64(second[j]) + s
+        end = min(min(A[i], B[j]), whole)
+        moved = end - reached
+        total += moved * costs.power(abs(z), p)
+        rise = moved * scale * power_slope(z, p)
+        if by_u.size:
+            by_u[places[i]] += rise
+        if by_v.size:
+            by_v[partners[j]] -= rise
+        reached = end
+        down = int(A[i] < B[j])
+        i += down
+        j += 1 - down
+    return total
 
 
 @kernel
@@ -245,7 +346,7 @@ def merged_potentials(u, v, order_u, order_v, reached_u, reached_v, shift, p, f,
 
 
 @kernel
-def lifted_costs(x, y, order_x, order_y, reached_x, reached_y, p, out):
+def lifted_costs(x, y, order_x, order_y, reached_x, reached_y, wholes, p, out):
     """``sum of mass |x_i - y_j|**p`` over the pairs of the monotone plan of each row; (l,) float64.
 
     Parameters
@@ -253,6 +354,7 @@ def lifted_costs(x, y, order_x, order_y, reached_x, reached_y, p, out):
     x, y : (n, d), (m, d) float32 or float64
     order_x, order_y : (l, n), (l, m) int32
     reached_x, reached_y : (l, n) or (1, n), (l, m) or (1, m) float64
+    wholes : (l,) or (1,) float64
     p : float64
     out : (l,) float64
     """
@@ -260,12 +362,13 @@ def lifted_costs(x, y, order_x, order_y, reached_x, reached_y, p, out):
     for r in range(order_x.shape[0]):
         A = reached_x[min(r, reached_x.shape[0] - 1)]
         B = reached_y[min(r, reached_y.shape[0] - 1)]
+        whole = wholes[min(r, wholes.size - 1)]
         i = 0
         j = 0
         reached = 0.0
         total = 0.0
         for _ in range(n + m - 1):
-            end = min(A[i], B[j])
+            end = min(min(A[i], B[j]), whole)
             moved = end - reached
             if moved > 0.0:
                 first, second = x[order_x[r, i]], y[order_y[r, j]]
@@ -275,8 +378,7 @@ def lifted_costs(x, y, order_x, order_y, reached_x, reached_y, p, out):
                     square += z * z
                 total += moved * (square if p == 2.0 else costs.power(square, 0.5 * p))
                 reached = end
-            down = int((A[i] < B[j]) | (j == m - 1))
+            down = int(A[i] < B[j])
             i += down
             j += 1 - down
-            i = min(i, n - 1)
         out[r] = total

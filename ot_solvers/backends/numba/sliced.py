@@ -81,9 +81,9 @@ class _Lines:
         self.values = np.empty(shift.size)
         #: The k-th point meets the k-th.
         self.matched = u.size == v.size and u.uniform and v.uniform
-        # Products, not sums: both sides get rid of the same mass at the same time, exactly.
+        self.wholes = u.weights.sum(axis=1)
         self.reached = {
-            side.name: (np.arange(1, side.size + 1) / side.size * self.mass)[None, :]
+            side.name: _uniform_masses(side.size, self.mass)
             for side in (u, v)
             if side.uniform and not self.matched
         }
@@ -113,6 +113,10 @@ class _Lines:
     def count(self) -> int:
         return self.shift.size
 
+    def wholes_of(self, part: slice) -> np.ndarray:
+        """Total masses of some lines."""
+        return self.wholes if self.wholes.size == 1 else self.wholes[part]
+
     @property
     def vectors(self) -> np.ndarray:
         """The directions, of those who know that there are some."""
@@ -126,7 +130,7 @@ class _Lines:
     @cached_property
     def uniform_masses(self) -> np.ndarray:
         """(1, n) cumulative masses where the k-th point meets the k-th."""
-        return (np.arange(1, self.u.size + 1) / self.u.size * self.mass)[None, :]
+        return _uniform_masses(self.u.size, self.mass)
 
     def each(self, work, keys: int = KEYS, start: int = 0, stop: int | None = None) -> None:
         """``work(part, desk)`` for pieces of the lines of about so many keys, on all threads."""
@@ -185,7 +189,8 @@ class _Lines:
         if self.matched:
             matched_costs(u, v, self.shift[part], self.p, self.mass, self.values[part])
         else:
-            merged_costs(u, v, reached_u, reached_v, self.shift[part], self.p, self.values[part])
+            wholes = self.wholes_of(part)
+            merged_costs(u, v, reached_u, reached_v, wholes, self.shift[part], self.p, self.values[part])
 
     def _matched_with(self, side: _Side, part: slice, desk: Desk, slopes: np.ndarray):
         """`ordered`; without permutations where no slopes are asked for."""
@@ -212,7 +217,18 @@ class _Lines:
         if self.matched:
             matched_slopes(u, v, order_u, order_v, shift, self.p, self.mass, scale, du, dv, values)
         else:
-            merged_slopes(u, v, order_u, order_v, reached_u, reached_v, shift, self.p, scale, du, dv, values)
+            merged_slopes(
+                u, v, order_u, order_v, reached_u, reached_v, self.wholes_of(part), shift, self.p, scale, du, dv,
+                values,
+            )  # fmt: skip
+
+
+def _uniform_masses(size: int, mass: float) -> np.ndarray:
+    """(1, size) cumulative masses, the last one infinite as kernels want it."""
+    # Products, not sums: both sides get rid of the same mass at the same time, exactly.
+    reached = np.arange(1, size + 1) / size * mass
+    reached[-1] = np.inf
+    return reached[None, :]
 
 
 def projected_slopes(x, y, a, b, directions, p, scale, wanted) -> ProjectedSlopes:
@@ -298,6 +314,7 @@ class NumbaLines(LinePrimitives):
                 _, order, reached = problem.ordered(side, part, desk)
                 places[k][part] = order
                 masses[k][part] = problem.uniform_masses if reached is None else reached
+                masses[k][part, -1] = problem.wholes_of(part)
 
         problem.each(work, SLOPE_KEYS)
         return LinePlans(*places, *masses)
@@ -319,7 +336,8 @@ class NumbaLines(LinePrimitives):
             if problem.matched:
                 reached_u = reached_v = problem.uniform_masses
             lifted_costs(
-                problem.u.points, problem.v.points, order_u, order_v, reached_u, reached_v, problem.p,
+                problem.u.points, problem.v.points, order_u, order_v, reached_u, reached_v,
+                problem.wholes_of(part), problem.p,
                 problem.values[part],
             )  # fmt: skip
 
