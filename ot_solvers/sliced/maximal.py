@@ -27,7 +27,17 @@ SMALLEST = 1e-13
 
 
 class AscentProgress(NamedTuple):
-    """One step of the ascent."""
+    """One step of the ascent.
+
+    Attributes
+    ----------
+    iteration : int
+    value : float
+        The largest distance so far.
+    slope : float
+        Length of the slope of its p-th power on the sphere.
+    seconds : float
+    """
 
     iteration: int
     value: float
@@ -140,8 +150,8 @@ def max_sliced_wasserstein(
     Notes
     -----
     Tensors that require gradients stay on their graph: the direction is held, as the envelope theorem allows. The
-    maximum may be at a kink, where two projections change places (common for few points): what comes back there is a
-    derivative of one of the plans that meet. See [deshpande:19]_.
+    maximum may be at a kink, where two projections change places (common for few points): what comes back there is
+    a derivative of one of the plans that meet. See [deshpande:19]_.
 
     Examples
     --------
