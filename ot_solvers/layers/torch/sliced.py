@@ -132,7 +132,7 @@ class GraphSlicedDistance(SlicedDistance):
         return self._each
 
     @property
-    def directions(self) -> torch.Tensor:  # type: ignore[override]
+    def directions(self) -> torch.Tensor:
         """(L, d) unit vectors."""
         return self._plain.directions if self._given is None else self._given
 
