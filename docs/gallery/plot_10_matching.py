@@ -205,6 +205,8 @@ def sky(axes, plan, found):
     good = partner[i] == j
     for wanted, colour in ((False, ROSE), (True, GREEN)):
         k = good == wanted
+        if not k.any():  # nothing to draw, and a collection has no alpha of no lines
+            continue
         lines = LineCollection(np.stack([x[i[k]] - gap, y[j[k]] + gap], axis=1), color=colour, linewidths=1.3)
         lines.set_alpha(np.clip(0.35 + 0.55 * share[i[k], j[k]], 0, 0.9))
         axes.add_collection(lines)

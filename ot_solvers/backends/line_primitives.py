@@ -16,7 +16,7 @@ __all__ = ["LinePlans", "LinePrimitives", "LineSlopes", "ProjectedSlopes"]
 
 
 class LinePrimitives:
-    """What backends can do on lines. Weights are float64, with equal sums; results that are not places too."""
+    """What backends can do on lines. Weights are float64, with equal sums; numbers that come back are float64."""
 
     def line_wasserstein(self, u: np.ndarray, v: np.ndarray, a: np.ndarray, b: np.ndarray, p: float) -> np.ndarray:
         """p-th powers of the Wasserstein distances between rows.

@@ -24,33 +24,63 @@ __all__ = [
 
 
 class LineSlopes(NamedTuple):
-    """Costs of lines and their derivatives."""
+    """Costs of lines and their derivatives.
 
-    values: np.ndarray  # (L,)
-    u: np.ndarray  # (L, n)
-    v: np.ndarray  # (L, m)
-    f: np.ndarray  # (L, n) Kantorovich potentials, derivatives by the weights; equal means of both sides
-    g: np.ndarray  # (L, m)
+    Attributes
+    ----------
+    values : (L,) array
+        The costs.
+    u, v : (L, n), (L, m) arrays
+        Derivatives by the points.
+    f, g : (L, n), (L, m) arrays
+        Kantorovich potentials, derivatives by the weights; equal means of both sides.
+    """
+
+    values: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
 
 
 class LinePlans(NamedTuple):
-    """Monotone plans: who stands where, and the mass up to there."""
+    """Monotone plans: who stands where, and the mass up to there.
 
-    order_u: np.ndarray  # (L, n) int
-    order_v: np.ndarray  # (L, m) int
-    reached_u: np.ndarray  # (L, n), ascending
-    reached_v: np.ndarray  # (L, m)
+    Attributes
+    ----------
+    order_u, order_v : (L, n), (L, m) int arrays
+        Points of each line in ascending order.
+    reached_u, reached_v : (L, n), (L, m) arrays
+        Cumulative masses in that order, ascending, with equal last ones.
+    """
+
+    order_u: np.ndarray
+    order_v: np.ndarray
+    reached_u: np.ndarray
+    reached_v: np.ndarray
 
 
 class ProjectedSlopes(NamedTuple):
-    """Costs along directions, and derivatives of a weighted sum of them."""
+    """Costs along directions, and derivatives of a weighted sum of them.
 
-    values: np.ndarray  # (L,)
-    x: np.ndarray | None  # (n, d)
-    y: np.ndarray | None  # (m, d)
-    a: np.ndarray | None  # (n,)
-    b: np.ndarray | None  # (m,)
-    directions: np.ndarray | None  # (L, d)
+    Attributes
+    ----------
+    values : (L,) array
+        The costs.
+    x, y : (n, d), (m, d) arrays or None
+        Derivatives by the points, where asked for.
+    a, b : (n,), (m,) arrays or None
+        By the weights, where asked for.
+    directions : (L, d) array or None
+        By the directions, where asked for.
+    """
+
+    values: np.ndarray
+    x: np.ndarray | None
+    y: np.ndarray | None
+    a: np.ndarray | None
+    b: np.ndarray | None
+    directions: np.ndarray | None
 
 
 class _Path(NamedTuple):

@@ -30,7 +30,16 @@ PORTION = 1 << 24
 
 
 class SlicedProgress(NamedTuple):
-    """How far an estimate is."""
+    """How far an estimate is.
+
+    Attributes
+    ----------
+    n_projections : int
+        Directions so far.
+    value, standard_error : float
+        The distance from these, without control variates, and its standard error.
+    seconds : float
+    """
 
     n_projections: int
     value: float

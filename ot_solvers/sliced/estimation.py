@@ -108,7 +108,7 @@ def _monomial_mean(powers: np.ndarray, d: int) -> float:
 
 
 def moments(x, y, a, b, directions: np.ndarray) -> np.ndarray:
-    """(L, 3) squared difference of projected means, and both projected variances {cite:p}`nguyen:23`."""
+    """(L, 3) squared difference of projected means, and both projected variances {cite:p}`nguyen:24b`."""
     d = directions.shape[1]
     columns = []
     centres = []

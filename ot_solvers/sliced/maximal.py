@@ -27,7 +27,17 @@ SMALLEST = 1e-13
 
 
 class AscentProgress(NamedTuple):
-    """One step of the ascent."""
+    """One step of the ascent.
+
+    Attributes
+    ----------
+    iteration : int
+    value : float
+        The largest distance so far.
+    slope : float
+        Length of the slope of its p-th power on the sphere.
+    seconds : float
+    """
 
     iteration: int
     value: float
@@ -42,7 +52,7 @@ class MaxSlicedDistance:
     ----------
     p : float
     n_iter : int
-        Evaluations of all directions that were followed.
+        Times that costs and slopes were computed, each time of all directions still followed.
     status : Status
         CONVERGED at a local maximum: the best of those that the starts have led to.
     seconds : float
@@ -141,8 +151,7 @@ def max_sliced_wasserstein(
     -----
     Tensors that require gradients stay on their graph: the direction is held, as the envelope theorem allows. The
     maximum may be at a kink, where two projections change places (common for few points): what comes back there is
-    a derivative of one of the plans that meet. See
-    [deshpande:19]_.
+    a derivative of one of the plans that meet. See [deshpande:19]_.
 
     Examples
     --------

@@ -35,7 +35,16 @@ GROUP = 8
 
 
 class SearchProgress(NamedTuple):
-    """How far the search for a direction is."""
+    """How far the search for a direction is.
+
+    Attributes
+    ----------
+    iteration : int
+        Rounds so far.
+    cost : float
+        That of the cheapest plan so far.
+    seconds : float
+    """
 
     iteration: int
     cost: float
@@ -145,9 +154,10 @@ def sliced_plan(
     Examples
     --------
     >>> import numpy as np, ot_solvers as ots
-    >>> x = np.random.default_rng(0).normal(size=(1000, 2))
-    >>> plan = ots.sliced_plan(x, x * [2.0, 1.0] + [3.0, 0.0], seed=0)
-    >>> bool(plan.bounds[0] <= ots.solve_sample(x, x * [2.0, 1.0] + [3.0, 0.0]).value <= plan.value)
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = rng.normal(size=(500, 2)), rng.normal(size=(400, 2)) * [2.0, 1.0] + [3.0, 0.0]
+    >>> lower, upper = ots.sliced_plan(x, y, seed=0).bounds
+    >>> bool(lower < ots.solve_sample(x, y).value < upper)
     True
     """
     started = time.perf_counter()
