@@ -20,7 +20,7 @@ from .iteration import accelerate, land
 from .iteration import anneal as sweep_levels
 from .newton import Newton, NewtonRun
 from .quadratic import SemiDualAscent, SemismoothNewton
-from .schedules import levels_of
+from .schedules import is_cold, levels_of
 from .sinkhorn import Sinkhorn
 from .small import solve_in_one_kernel
 from .sns import SNS
@@ -127,7 +127,7 @@ class _Run(NewtonRun):
             return self.ended_by_newton(
                 self.g, f"{self.monitor.iteration} sweeps in one kernel call were not enough"
             )
-        if self.control.init is None and multiscale.suits(problem):
+        if is_cold(problem, self.control) and multiscale.suits(problem):
             g, status = self.from_clusters()
         else:
             g, status = anneal(self, g, levels)
@@ -214,7 +214,7 @@ class _Run(NewtonRun):
         # Newton's method from here to any tolerance.
         digits = math.log10(monitor.best / LEVEL_ERROR)
         steps = 4 + 3 * max(digits, 0.0) + 0.5 * max(min(digits, 0.0), -2.0)
-        margin = self.MARGIN if self.control.init is None else self.WARM_MARGIN
+        margin = self.MARGIN if is_cold(self.problem, self.control) else self.WARM_MARGIN
         newton = steps * self.step_passes()
         if sweeps > margin * newton:
             f, g = self.best()

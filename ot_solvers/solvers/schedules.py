@@ -7,7 +7,10 @@ import numpy as np
 from ..problem import Problem
 from .base import Control
 
-__all__ = ["eps_levels", "levels_of"]
+__all__ = ["eps_levels", "is_cold", "levels_of"]
+
+#: Share of the range of the costs from which on the eps of a start makes it a coarse one.
+COARSE = 1 / 64
 
 
 def levels_of(problem: Problem, control: Control, factor: float | None) -> np.ndarray:
@@ -25,6 +28,13 @@ def levels_of(problem: Problem, control: Control, factor: float | None) -> np.nd
     # The level of the start is done.
     levels = eps_levels(problem.eps, 4 * control.init_eps, factor)
     return levels[1:] if len(levels) > 1 else levels
+
+
+def is_cold(problem: Problem, control: Control) -> bool:
+    """Whether the start says next to nothing: there is none, or it belongs to an eps about as large as the costs."""
+    if control.init is None:
+        return True
+    return control.init_eps is not None and control.init_eps >= COARSE * problem.geometry.spread()
 
 
 def eps_levels(eps: float, spread: float, factor: float | None) -> np.ndarray:

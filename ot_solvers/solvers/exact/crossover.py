@@ -12,7 +12,8 @@ from ...problem import Problem
 from ...status import Status
 from ..base import Control, Outcome, Solver
 from ..candidates import nearest
-from .potentials import Marginals, refined, rough
+from ..schedules import is_cold
+from .potentials import Marginals, knows_neighbours, refined, rough
 from .run import ExactRun, Stop
 
 __all__ = ["Crossover"]
@@ -99,8 +100,14 @@ class _Run(ExactRun):
         problem, control = self.problem, self.control
         if control.init is not None:
             self.f, self.g = (z.copy() for z in control.init)
-            return control.init_eps or 0.0
-        self.f, self.g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self.passed)
+            if control.init_eps is None or knows_neighbours(
+                problem, self.f, self.g, control.init_eps, self.backend
+            ):
+                return control.init_eps or 0.0
+        start = None
+        if control.init_eps is not None and not is_cold(problem, control):
+            start = self.g, control.init_eps
+        self.f, self.g, eps = rough(problem.geometry, Marginals.of(problem), self.backend, self.passed, start)
         return eps
 
     @property

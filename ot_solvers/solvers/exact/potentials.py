@@ -20,7 +20,7 @@ from ..base import Control
 from ..partial import passes_of
 from ..passes import SinkhornPasses
 
-__all__ = ["Marginals", "refined", "rough", "usual_spread"]
+__all__ = ["Marginals", "knows_neighbours", "refined", "rough", "usual_spread"]
 
 #: Points on the smaller side above which a quarter of them goes first.
 SAMPLE_ABOVE = 3000
@@ -69,7 +69,11 @@ class Marginals(NamedTuple):
 
 
 def rough(
-    geometry: Geometry, marginals: Marginals, backend, passed: Passed
+    geometry: Geometry,
+    marginals: Marginals,
+    backend,
+    passed: Passed,
+    start: tuple[np.ndarray, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Potentials (f, g) at an eps at which rows have a few targets left each.
 
@@ -79,14 +83,18 @@ def rough(
     marginals : Marginals
     passed : callable
         Told (eps, marginal error) after every pass over the cost of all points.
+    start : (g, eps), optional
+        Potentials to go on from.
     """
     n, m = geometry.shape
     a, b = marginals.a, marginals.b
     spread = usual_spread(geometry, a, b, backend)
     if not spread > 0:
         return np.zeros(n), np.zeros(m), 0.0
-    sample = _sample(geometry, a, b)
-    if sample is None:
+    sample = _sample(geometry, a, b) if start is None else None
+    if start is not None:
+        (g, eps), sweeps = start, SWEEPS
+    elif sample is None:
         eps, g, sweeps = spread / 4, np.zeros(m), SWEEPS
     else:
         rows, columns = sample
@@ -114,6 +122,13 @@ def rough(
         if _crowd(plan, backend) <= CROWD or eps <= SMALLEST_EPS * spread:
             return passes.f, g, eps
         eps, sweeps = eps / 2, SWEEPS
+
+
+def knows_neighbours(problem: Problem, f: np.ndarray, g: np.ndarray, eps: float, backend) -> bool:
+    """Whether potentials of an eps leave rows a few targets each, so that no rougher start is needed."""
+    if eps == 0:
+        return True
+    return _crowd(GibbsPlan(problem.geometry, f, g, problem.a, problem.b, eps), backend) <= CROWD
 
 
 def usual_spread(geometry: Geometry, a, b, backend) -> float:
