@@ -92,8 +92,9 @@ class SlicedDistance:
     def standard_error(self) -> float:
         """Standard error of `value` by the choice of directions; NaN for a single one.
 
-        Directions that were drawn together (an orthonormal basis, a low-discrepancy set) count as one observation;
-        if there is only one such group, or directions were given, they count as independent.
+        Directions that were drawn together (an orthonormal basis, a low-discrepancy set) count as one observation.
+        With fewer than eight of them it is at least what it would be if all directions were independent, and so it
+        is for directions that were given.
         """
         if self._directions.shape[1] == 1:
             return 0.0

@@ -166,6 +166,40 @@ def test_standard_errors_are_honest(sampling, keywords):
     assert 0.6 * actual < claimed < 1.7 * actual
 
 
+@pytest.mark.parametrize("sampling, d, count", [("orthogonal", 50, 100), ("orthogonal", 2, 4), ("qmc", 2, 8)])
+def test_two_groups_of_directions_that_agree_by_chance_are_no_proof(sampling, d, count):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, d)), rng.normal(size=(40, d)) * np.linspace(0.3, 2, d) + 0.3
+    truth = float(ots.sliced_wasserstein(x, y, n_projections=20_000, seed=1))
+    found = [
+        ots.sliced_wasserstein(x, y, n_projections=count, sampling=sampling, seed=seed) for seed in range(100)
+    ]
+    assert np.mean([abs(float(one) - truth) > 2 * one.standard_error for one in found]) <= 0.1
+
+
+def test_few_groups_do_not_end_the_search_for_directions():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) * [0.3, 2] + 0.3
+    truth = float(ots.sliced_wasserstein(x, y, n_projections=20_000, sampling="qmc", seed=1))
+    errors = [
+        float(ots.sliced_wasserstein(x, y, n_projections=4, standard_error=0.02, seed=seed)) - truth
+        for seed in range(100)
+    ]
+    assert np.sqrt(np.mean(np.square(errors))) <= 1.5 * 0.02
+
+
+@pytest.mark.parametrize("factor", [1e-130, 1e-90, 1e90, 1e150])
+@pytest.mark.parametrize("control_variate", [None, "moments", "harmonics"])
+def test_standard_errors_scale(factor, control_variate, rng):
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(20, 3)) + 1
+    keywords = {"seed": 0, "control_variate": control_variate}
+    one = ots.sliced_wasserstein(x, y, **keywords)
+    with np.errstate(all="raise", under="ignore"):
+        far = ots.sliced_wasserstein(factor * x, factor * y, **keywords)
+    assert float(far) / factor == pytest.approx(float(one), rel=1e-9)
+    assert far.standard_error / factor == pytest.approx(one.standard_error, rel=1e-6)
+
+
 def test_more_directions_until_the_standard_error_is_reached(rng):
     x, y, a, b = weighted(100, 80, 3, rng)
     seen = []
