@@ -281,7 +281,7 @@ class _Run:
             if self.control_variate == "harmonics":
                 features = harmonics(vectors)
             else:
-                features = moments(clouds.x, clouds.y, clouds.a, clouds.b, vectors)
+                features = moments(*clouds.in_range(), clouds.a, clouds.b, vectors)
         return estimate(costs, self.directions, features)
 
     @property

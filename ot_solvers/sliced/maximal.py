@@ -184,7 +184,8 @@ def _starts(clouds: Clouds, count: int, rng: np.random.Generator) -> np.ndarray:
     d = clouds.d
     pool = draw(TRIES * count, d, "orthogonal", rng).vectors
     means, spreads = [], []
-    for z, w in ((clouds.x, clouds.a), (clouds.y, clouds.b)):
+    x, y = clouds.in_range()
+    for z, w in ((x, clouds.a), (y, clouds.b)):
         centre = w @ z
         around = (z - centre) * np.sqrt(w)[:, None]
         means.append(centre)
@@ -206,26 +207,37 @@ class _Ascent:
         self.clouds, self.tol, self.callback = clouds, tol, callback
         self.started = time.perf_counter()
         self.n_iter = 0
+        #: What costs are measured in: squares of slopes would overflow or vanish long before the costs do.
+        self.unit = 1.0
 
     def evaluate(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Costs, and their slopes on the sphere."""
+        """Costs in units, for a mass of 1, and their slopes on the sphere."""
         clouds = self.clouds
         found = clouds.engine.projected_slopes(
             clouds.x, clouds.y, clouds.a, clouds.b, vectors, clouds.p, np.ones(len(vectors)), ["directions"]
         )
-        costs = finite_costs(clouds.mass * found.values)
+        finite_costs(clouds.mass * found.values)
         assert found.directions is not None  # asked for
-        slopes = clouds.mass * found.directions
+        costs, slopes = found.values / self.unit, found.directions / self.unit
         self.n_iter += 1
         return costs, slopes - (slopes * vectors).sum(axis=1, keepdims=True) * vectors
 
     def best(self) -> tuple[float, np.ndarray]:
+        """The highest cost, and its direction."""
         top = int(np.argmax(self.costs))
-        return float(self.costs[top]), self.vectors[top]
+        return self.power(top), self.vectors[top]
+
+    def power(self, k: int) -> float:
+        """Cost of a direction, of all the mass."""
+        return self.clouds.mass * (self.unit * float(self.costs[k]))
 
     def run(self, vectors: np.ndarray, max_iter: int) -> Status:
         self.vectors = vectors
         self.costs, self.slopes = self.evaluate(vectors)
+        highest = float(self.costs.max())
+        if highest > 0:
+            self.unit = highest
+            self.costs, self.slopes = self.costs / highest, self.slopes / highest
         # The natural step of a quadratic form: with p = 2 and a fixed plan it is one of power iteration.
         natural = np.divide(1.0, self.clouds.p * self.costs, out=np.zeros(len(vectors)), where=self.costs > 0)
         steps = np.ones(len(vectors))
@@ -256,5 +268,6 @@ class _Ascent:
             return False
         top = int(np.argmax(self.costs))
         seconds = time.perf_counter() - self.started
-        value = self.clouds.root(float(self.costs[top]))
-        return is_true(self.callback(AscentProgress(iteration, value, float(sizes[top]), seconds)))
+        value = self.clouds.root(self.power(top))
+        slope = self.clouds.mass * (self.unit * float(sizes[top]))
+        return is_true(self.callback(AscentProgress(iteration, value, slope, seconds)))

@@ -270,11 +270,12 @@ class _Search:
 
 def _axes(clouds: Clouds) -> np.ndarray:
     """Principal axes of both clouds together, and the difference of their means."""
-    centre = clouds.a @ clouds.x
-    between = clouds.b @ clouds.y - centre
+    x, y = clouds.in_range()
+    centre = clouds.a @ x
+    between = clouds.b @ y - centre
     vectors = []
     if clouds.d <= 512:
-        around = (clouds.x - centre) * np.sqrt(clouds.a)[:, None]
+        around = (x - centre) * np.sqrt(clouds.a)[:, None]
         vectors.append(np.linalg.eigh(around.T @ around)[1].T[::-1][:FOLLOWED])
     if np.linalg.norm(between) > 0:
         vectors.append((between / np.linalg.norm(between))[None])

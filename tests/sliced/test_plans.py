@@ -104,6 +104,13 @@ def test_the_callback_ends_the_search(rng):
     assert seen[1].cost <= seen[0].cost
 
 
+def test_overflow_is_an_error(rng):
+    x = 1e160 * rng.normal(size=(20, 3))
+    for kind in ("min", "expected"):
+        with pytest.raises(ValueError, match="overflow: divide the points"):
+            ots.sliced_plan(x, -x, kind=kind, seed=0)
+
+
 @pytest.mark.parametrize(
     "keywords, error, message",
     [
