@@ -164,11 +164,15 @@ def sliced_plan(
     rng = generator(seed)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
+    given = None if n_projections is None else read_count(n_projections, "n_projections")
     if directions is not None:
         vectors = read_directions(directions, d)
+        if given not in (None, len(vectors)):
+            raise ValueError(f"n_projections={given}, but directions has {len(vectors)} rows; give one of the two")
+        # Potentials along a direction that is longer than 1, be it by its rounding, are not feasible.
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     else:
-        count = PROJECTIONS[kind] if n_projections is None else read_count(n_projections, "n_projections")
-        vectors = draw(count, d, sampling, rng).vectors
+        vectors = draw(given or PROJECTIONS[kind], d, sampling, rng).vectors
     search = _Search(clouds, callback, started)
     if kind == "min":
         if temperature is not None:
