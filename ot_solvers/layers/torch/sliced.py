@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from ... import validation as check
 from ...sliced.clouds import Clouds
-from ...sliced.directions import draw, generator, read_count
+from ...sliced.directions import SAMPLINGS, draw, generator, read_count
 from ...sliced.distance import PROJECTIONS, SlicedDistance, sliced_wasserstein
 from ...sliced.line import LineTransport
 from ...sliced.maximal import MaxSlicedDistance
+from ...wasserstein import order_of
 from .losses import check_pairs, full_precision, weights_of
 from .once import first_only
 
@@ -253,6 +255,10 @@ class SlicedWassersteinLoss(nn.Module):
         super().__init__()
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"reduction={reduction!r} is unknown; expected 'mean', 'sum' or 'none'")
+        order_of(p)
+        check.choice(sampling, "sampling", tuple(SAMPLINGS))
+        if directions is not None and not isinstance(directions, torch.Tensor):
+            raise TypeError(f"directions must be a torch tensor, not {type(directions).__name__}")
         if n_projections is not None:
             n_projections = read_count(n_projections, "n_projections")
             if directions is not None and n_projections != len(directions):
