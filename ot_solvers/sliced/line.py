@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import validation as check
-from ..api import shared_off_graph
+from ..api import coarse, shared_off_graph
 from ..autograd import attached, on_graph
 from ..backends import registry
 from ..backends.base import Backend
@@ -206,9 +206,10 @@ def wasserstein_1d(
     first, second = np.array(first, ndmin=2), np.array(second, ndmin=2)
     weights_a, totals_a = _weights(a, "a", first.shape)
     weights_b, totals_b = _weights(b, "b", second.shape)
-    coarse = any(str(getattr(z, "dtype", "")).endswith(("float32", "float16")) for z in (a, b))
     totals_a, totals_b = np.broadcast_arrays(totals_a, totals_b)
-    apart = np.abs(totals_a - totals_b) > (1e-3 if coarse else 1e-6) * totals_a
+    apart = np.abs(totals_a - totals_b) > (1e-3 if coarse(a, b, library) else 1e-6) * np.maximum(
+        totals_a, totals_b
+    )
     if apart.any():
         k = int(np.argmax(apart))
         where = f" of pair {k}" if not single else ""

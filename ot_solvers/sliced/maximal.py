@@ -44,7 +44,8 @@ class MaxSlicedDistance:
     n_iter : int
         Evaluations of all directions that were followed.
     status : Status
-        CONVERGED at a local maximum: the best of those that the starts have led to.
+        CONVERGED where the slope vanishes, or at a kink where no step along the slope goes up: the best of the
+        places that the starts have led to. Kinks of few points may be ridges, a little below the next maximum.
     seconds : float
     """
 
@@ -98,8 +99,8 @@ def max_sliced_wasserstein(
     """Largest Wasserstein distance between projections on a line.
 
     ``max over unit theta of W_p(theta'x, theta'y)``, by projected gradient ascent from several starts: the
-    difference of the means, the directions in which variances differ most, and the best of many random ones. A
-    local maximum is found, never more than the maximum.
+    difference of the means, the directions in which variances differ most, and the best of many random ones. Never
+    more than the maximum; as a rule a local one, see `MaxSlicedDistance.status`.
 
     Parameters
     ----------

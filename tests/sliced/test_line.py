@@ -110,6 +110,15 @@ def test_overflow_is_an_error(read):
         read(ots.wasserstein_1d([1e200, 0.0], [0.0, 1.0]))
 
 
+def test_masses_agree_as_far_as_their_precision_goes():
+    x, y, a, b = np.zeros(2), np.ones(2), np.array([0.5, 0.5]), np.array([0.5, 0.5004])
+    for points, weights in ((np.float32, np.ndarray.tolist), (np.float64, np.float32)):
+        found = ots.wasserstein_1d(x.astype(points), y.astype(points), weights(a), weights(b))
+        assert float(found) == pytest.approx(1)
+    with pytest.raises(ValueError, match="total masses differ"):
+        ots.wasserstein_1d(x, y, a, b)
+
+
 @pytest.mark.parametrize(
     "args, message",
     [
