@@ -15,6 +15,8 @@ __all__ = ["CONTROL_VARIATES", "Mean", "estimate"]
 CONTROL_VARIATES = ("moments", "harmonics")
 #: Directions per coefficient of a regression, at least.
 SAMPLES = 3
+#: Directions for three moments and a constant, at least: of fewer, what is regressed is mostly noise.
+MOMENTS = 4 * SAMPLES
 #: Groups from which on how far they are apart is known well enough.
 GROUPS = 8
 
@@ -101,9 +103,10 @@ def harmonics(directions: np.ndarray) -> np.ndarray:
         half += 1
     if half == 0:
         needed = SAMPLES * math.comb(d + 1, 2)
+        other = ", or 'moments'" if count >= MOMENTS else ""
         raise ValueError(
             f"control_variate='harmonics' needs at least {needed} directions in {d} dimensions, not {count}; "
-            "use more, or 'moments'"
+            f"use more{other}"
         )
     columns = []
     for factors in itertools.combinations_with_replacement(range(d), 2 * half):
@@ -121,8 +124,18 @@ def _monomial_mean(powers: np.ndarray, d: int) -> float:
 
 
 def moments(x, y, a, b, directions: np.ndarray) -> np.ndarray:
-    """(L, 3) squared difference of projected means, and both projected variances {cite:p}`nguyen:23`."""
-    d = directions.shape[1]
+    """(L, 3) squared difference of projected means, and both projected variances {cite:p}`nguyen:23`.
+
+    Raises
+    ------
+    ValueError
+        If there are too few directions for a regression.
+    """
+    count, d = directions.shape
+    if count < MOMENTS:
+        raise ValueError(
+            f"control_variate='moments' needs at least {MOMENTS} directions, not {count}; use more, or control_variate=None"
+        )
     columns = []
     centres = []
     for z, w in ((x, a), (y, b)):

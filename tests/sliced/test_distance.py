@@ -157,6 +157,11 @@ def test_control_variates_reduce_the_error(control_variate):
     assert _errors("random", 3, 96, control_variate=control_variate)[0] < plain / 3
 
 
+def test_the_fewest_directions_of_a_control_variate_do_no_harm():
+    plain, _ = _errors("random", 3, 12, seeds=200)
+    assert _errors("random", 3, 12, seeds=200, control_variate="moments")[0] < plain
+
+
 @pytest.mark.parametrize(
     "sampling, keywords",
     [("random", {}), ("orthogonal", {}), ("qmc", {}), ("random", {"control_variate": "harmonics"})],
@@ -333,6 +338,7 @@ def test_pickle_and_repr(rng):
         ({"sampling": "qcm"}, ValueError, "sampling='qcm' is unknown.*did you mean 'qmc'"),
         ({"control_variate": "moment"}, ValueError, "control_variate='moment' is unknown.*did you mean 'moments'"),
         ({"control_variate": "harmonics", "n_projections": 5}, ValueError, "needs at least 9 directions"),
+        ({"control_variate": "moments", "n_projections": 11}, ValueError, "needs at least 12 directions, not 11"),
         ({"seed": "one"}, TypeError, "seed='one' must be None, an integer"),
         ({"seed": -1}, ValueError, "seed=-1 must not be negative"),
         ({"standard_error": -1.0}, ValueError, "standard_error=-1.0 must be positive"),
