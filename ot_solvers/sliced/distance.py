@@ -164,8 +164,8 @@ def sliced_wasserstein(
     seed : None, int or numpy Generator
     control_variate : {None, "moments", "harmonics"}
         Reduce the variance by what is known about means over the sphere: of the projected means and variances, or
-        of even spherical harmonics (for few dimensions, or many directions). Either needs a few directions for each
-        of its coefficients, "moments" 12 of them.
+        of even spherical harmonics (for few dimensions, or many directions). Either needs some directions for each
+        coefficient: "moments" 12, harmonics ``3 d (d + 1) / 2``.
     standard_error : float > 0, optional
         Draw more directions until the standard error of the value is at most this.
     max_projections : int

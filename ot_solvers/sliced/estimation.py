@@ -133,9 +133,7 @@ def moments(x, y, a, b, directions: np.ndarray) -> np.ndarray:
     """
     count, d = directions.shape
     if count < MOMENTS:
-        raise ValueError(
-            f"control_variate='moments' needs at least {MOMENTS} directions, not {count}; use more, or control_variate=None"
-        )
+        raise ValueError(f"control_variate='moments' needs at least {MOMENTS} directions, not {count}; use more")
     columns = []
     centres = []
     for z, w in ((x, a), (y, b)):
