@@ -445,7 +445,7 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
             weights_a,
             weights_b,
             check.number(options.mass, "mass"),
-            1e-6 if _coarse(a, b, library) else 1e-9,
+            1e-6 if coarse(a, b, library) else 1e-9,
         )
         if not (masses.full_a and masses.full_b):
             return _partial_problem(geometry, masses, absolute(reg, geometry, engine))
@@ -485,7 +485,7 @@ def read_masses(
     """
     try:
         return normalise_masses(
-            weights_a, weights_b, balanced=balanced, rtol=1e-3 if _coarse(a, b, library) else 1e-6
+            weights_a, weights_b, balanced=balanced, rtol=1e-3 if coarse(a, b, library) else 1e-6
         )
     except UnequalMasses as error:
         given = [name for name, w in (("a", a), ("b", b)) if w is None]
@@ -551,7 +551,7 @@ def _why_infeasible(problem: Problem, outcome: Outcome) -> str:
     return feasible_marginals(problem)[1]
 
 
-def _coarse(a, b, library) -> bool:
+def coarse(a, b, library) -> bool:
     """Whether masses were summed in single precision: then they agree only to 1e-3."""
     dtypes = [check.floating(w, name).dtype for name, w in (("a", a), ("b", b)) if library_name(w) is not None]
     return any(dtype == np.float32 for dtype in dtypes) or (not dtypes and library.dtype == np.float32)

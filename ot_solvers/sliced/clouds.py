@@ -63,6 +63,12 @@ class Clouds:
     def d(self) -> int:
         return self.x.shape[1]
 
+    def in_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both clouds divided by a constant: squares of their coordinates neither overflow nor vanish."""
+        largest = max(float(np.abs(z).max()) for z in (self.x, self.y))
+        scale = max(largest, np.finfo(np.float64).tiny)
+        return self.x.astype(np.float64) / scale, self.y.astype(np.float64) / scale
+
     def costs(self, directions: np.ndarray) -> np.ndarray:
         """(L,) p-th powers of the distances along directions."""
         args = self.x, self.y, self.a, self.b, directions, self.p

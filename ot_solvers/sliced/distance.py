@@ -101,8 +101,9 @@ class SlicedDistance:
     def standard_error(self) -> float:
         """Standard error of `value` by the choice of directions; NaN for a single one.
 
-        Directions that were drawn together (an orthonormal basis, a low-discrepancy set) count as one observation;
-        if there is only one such group, or directions were given, they count as independent.
+        Directions that were drawn together (an orthonormal basis, a low-discrepancy set) count as one observation.
+        With fewer than eight of them it is at least what it would be if all directions were independent, and so it
+        is for directions that were given.
         """
         if self._directions.shape[1] == 1:
             return 0.0
@@ -172,7 +173,8 @@ def sliced_wasserstein(
     seed : None, int or numpy Generator
     control_variate : {None, "moments", "harmonics"}
         Reduce the variance by what is known about means over the sphere: of the projected means and variances, or
-        of even spherical harmonics (for few dimensions, or many directions).
+        of even spherical harmonics (for few dimensions, or many directions). Either needs some directions for each
+        coefficient: "moments" 12, harmonics ``3 d (d + 1) / 2``.
     standard_error : float > 0, optional
         Draw more directions until the standard error of the value is at most this.
     max_projections : int
@@ -289,7 +291,7 @@ class _Run:
             if self.control_variate == "harmonics":
                 features = harmonics(vectors)
             else:
-                features = moments(clouds.x, clouds.y, clouds.a, clouds.b, vectors)
+                features = moments(*clouds.in_range(), clouds.a, clouds.b, vectors)
         return estimate(costs, self.directions, features)
 
     @property

@@ -15,6 +15,10 @@ __all__ = ["CONTROL_VARIATES", "Mean", "estimate"]
 CONTROL_VARIATES = ("moments", "harmonics")
 #: Directions per coefficient of a regression, at least.
 SAMPLES = 3
+#: Directions for three moments and a constant, at least: of fewer, what is regressed is mostly noise.
+MOMENTS = 4 * SAMPLES
+#: Groups from which on how far they are apart is known well enough.
+GROUPS = 8
 
 
 class Mean(NamedTuple):
@@ -60,15 +64,26 @@ def estimate(values: np.ndarray, directions: Directions, features: np.ndarray | 
 
 
 def _standard_error(rest: np.ndarray, weights: np.ndarray, groups: np.ndarray, coefficients: int) -> float:
-    """From how far the groups are apart; from how far the directions are where there is one group."""
+    """From how far the groups are apart; of few groups, at least what independent directions would have."""
     count = rest.size
-    number = int(groups[-1]) + 1
-    if number == 1:
-        groups, number = np.arange(count), count
-    if number == 1 or count - 1 <= coefficients:
+    if count == 1 or count - 1 <= coefficients:
         return math.nan
-    parts = np.bincount(groups, weights * rest, minlength=number)
-    return math.sqrt(float(parts @ parts) * number / (number - 1) * (count - 1) / (count - 1 - coefficients))
+    number = int(groups[-1]) + 1
+    error = _spread(weights * rest, groups, number) if number > 1 else 0.0
+    if number < GROUPS:
+        # Two or three groups are near each other by chance, again and again.
+        error = max(error, _spread(weights * rest, np.arange(count), count))
+    return error * math.sqrt((count - 1) / (count - 1 - coefficients))
+
+
+def _spread(parts: np.ndarray, groups: np.ndarray, number: int) -> float:
+    """Standard error of a sum of parts, those of a group taken together."""
+    largest = float(np.abs(parts).max())
+    if largest == 0:
+        return 0.0
+    # Squares of p-th powers leave the range of floats long before the powers do.
+    sums = np.bincount(groups, parts / largest, minlength=number)
+    return largest * math.sqrt(float(sums @ sums) * number / (number - 1))
 
 
 def harmonics(directions: np.ndarray) -> np.ndarray:
@@ -88,9 +103,10 @@ def harmonics(directions: np.ndarray) -> np.ndarray:
         half += 1
     if half == 0:
         needed = SAMPLES * math.comb(d + 1, 2)
+        other = ", or 'moments'" if count >= MOMENTS else ""
         raise ValueError(
             f"control_variate='harmonics' needs at least {needed} directions in {d} dimensions, not {count}; "
-            "use more, or 'moments'"
+            f"use more{other}"
         )
     columns = []
     for factors in itertools.combinations_with_replacement(range(d), 2 * half):
@@ -108,8 +124,16 @@ def _monomial_mean(powers: np.ndarray, d: int) -> float:
 
 
 def moments(x, y, a, b, directions: np.ndarray) -> np.ndarray:
-    """(L, 3) squared difference of projected means, and both projected variances {cite:p}`nguyen:24b`."""
-    d = directions.shape[1]
+    """(L, 3) squared difference of projected means, and both projected variances {cite:p}`nguyen:24b`.
+
+    Raises
+    ------
+    ValueError
+        If there are too few directions for a regression.
+    """
+    count, d = directions.shape
+    if count < MOMENTS:
+        raise ValueError(f"control_variate='moments' needs at least {MOMENTS} directions, not {count}; use more")
     columns = []
     centres = []
     for z, w in ((x, a), (y, b)):

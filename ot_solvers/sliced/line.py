@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import validation as check
-from ..api import shared_off_graph
+from ..api import coarse, shared_off_graph
 from ..autograd import attached, on_graph
 from ..backends import registry
 from ..backends.base import Backend
@@ -74,7 +74,10 @@ class LineTransport:
 
     @cached_property
     def _slopes(self):
-        return self._engine.line_slopes(self._x, self._y, self._a, self._b, self.p)
+        found = self._engine.line_slopes(self._x, self._y, self._a, self._b, self.p)
+        for array in (found.values, found.f, found.g):
+            finite_costs(array)
+        return found
 
     @cached_property
     def _plans(self):
@@ -199,12 +202,14 @@ def wasserstein_1d(
         )
     single = first.ndim == 1
     library = Library(name, np.result_type(first.dtype, second.dtype))
-    first, second = np.atleast_2d(first), np.atleast_2d(second)
+    # Copies: results are computed when they are asked for, and the caller's arrays may have changed by then.
+    first, second = np.array(first, ndmin=2), np.array(second, ndmin=2)
     weights_a, totals_a = _weights(a, "a", first.shape)
     weights_b, totals_b = _weights(b, "b", second.shape)
-    coarse = any(str(getattr(z, "dtype", "")).endswith(("float32", "float16")) for z in (a, b))
     totals_a, totals_b = np.broadcast_arrays(totals_a, totals_b)
-    apart = np.abs(totals_a - totals_b) > (1e-3 if coarse else 1e-6) * totals_a
+    apart = np.abs(totals_a - totals_b) > (1e-3 if coarse(a, b, library) else 1e-6) * np.maximum(
+        totals_a, totals_b
+    )
     if apart.any():
         k = int(np.argmax(apart))
         where = f" of pair {k}" if not single else ""
@@ -242,8 +247,12 @@ def _weights(value: Any, argument: str, shape: tuple[int, int]) -> tuple[np.ndar
             weights = check.weights(array, argument, size)[None, :]
     else:
         weights = np.full((1, size), 1 / size)
-    totals = weights.sum(axis=1)
+    with np.errstate(over="ignore"):  # found out below, with a message
+        totals = weights.sum(axis=1)
     if not (totals > 0).all():
         row = f"[{int(np.argmin(totals))}]" if len(totals) > 1 else ""
         raise ValueError(f"{argument}{row} has no mass: all weights are 0")
+    if not np.isfinite(totals).all():
+        row = f"[{int(np.argmax(totals))}]" if len(totals) > 1 else ""
+        raise ValueError(f"the total mass of {argument}{row} overflows; divide both weight vectors by a constant")
     return weights / totals[:, None], totals

@@ -54,7 +54,8 @@ class MaxSlicedDistance:
     n_iter : int
         Times that costs and slopes were computed, each time of all directions still followed.
     status : Status
-        CONVERGED at a local maximum: the best of those that the starts have led to.
+        CONVERGED where the slope vanishes, or at a kink where no step along the slope goes up: the best of the
+        places that the starts have led to. Kinks of few points may be ridges, a little below the next maximum.
     seconds : float
     """
 
@@ -108,8 +109,8 @@ def max_sliced_wasserstein(
     """Largest Wasserstein distance between projections on a line.
 
     ``max over unit theta of W_p(theta'x, theta'y)``, by projected gradient ascent from several starts: the
-    difference of the means, the directions in which variances differ most, and the best of many random ones. A
-    local maximum is found, never more than the maximum.
+    difference of the means, the directions in which variances differ most, and the best of many random ones. Never
+    more than the maximum; as a rule a local one, see `MaxSlicedDistance.status`.
 
     Parameters
     ----------
@@ -193,7 +194,8 @@ def _starts(clouds: Clouds, count: int, rng: np.random.Generator) -> np.ndarray:
     d = clouds.d
     pool = draw(TRIES * count, d, "orthogonal", rng).vectors
     means, spreads = [], []
-    for z, w in ((clouds.x, clouds.a), (clouds.y, clouds.b)):
+    x, y = clouds.in_range()
+    for z, w in ((x, clouds.a), (y, clouds.b)):
         centre = w @ z
         around = (z - centre) * np.sqrt(w)[:, None]
         means.append(centre)
@@ -215,26 +217,37 @@ class _Ascent:
         self.clouds, self.tol, self.callback = clouds, tol, callback
         self.started = time.perf_counter()
         self.n_iter = 0
+        #: What costs are measured in: squares of slopes would overflow or vanish long before the costs do.
+        self.unit = 1.0
 
     def evaluate(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Costs, and their slopes on the sphere."""
+        """Costs in units, for a mass of 1, and their slopes on the sphere."""
         clouds = self.clouds
         found = clouds.engine.projected_slopes(
             clouds.x, clouds.y, clouds.a, clouds.b, vectors, clouds.p, np.ones(len(vectors)), ["directions"]
         )
-        costs = finite_costs(clouds.mass * found.values)
+        finite_costs(clouds.mass * found.values)
         assert found.directions is not None  # asked for
-        slopes = clouds.mass * found.directions
+        costs, slopes = found.values / self.unit, found.directions / self.unit
         self.n_iter += 1
         return costs, slopes - (slopes * vectors).sum(axis=1, keepdims=True) * vectors
 
     def best(self) -> tuple[float, np.ndarray]:
+        """The highest cost, and its direction."""
         top = int(np.argmax(self.costs))
-        return float(self.costs[top]), self.vectors[top]
+        return self.power(top), self.vectors[top]
+
+    def power(self, k: int) -> float:
+        """Cost of a direction, of all the mass."""
+        return self.clouds.mass * (self.unit * float(self.costs[k]))
 
     def run(self, vectors: np.ndarray, max_iter: int) -> Status:
         self.vectors = vectors
         self.costs, self.slopes = self.evaluate(vectors)
+        highest = float(self.costs.max())
+        if highest > 0:
+            self.unit = highest
+            self.costs, self.slopes = self.costs / highest, self.slopes / highest
         # The natural step of a quadratic form: with p = 2 and a fixed plan it is one of power iteration.
         natural = np.divide(1.0, self.clouds.p * self.costs, out=np.zeros(len(vectors)), where=self.costs > 0)
         steps = np.ones(len(vectors))
@@ -265,5 +278,6 @@ class _Ascent:
             return False
         top = int(np.argmax(self.costs))
         seconds = time.perf_counter() - self.started
-        value = self.clouds.root(float(self.costs[top]))
-        return is_true(self.callback(AscentProgress(iteration, value, float(sizes[top]), seconds)))
+        value = self.clouds.root(self.power(top))
+        slope = self.clouds.mass * (self.unit * float(sizes[top]))
+        return is_true(self.callback(AscentProgress(iteration, value, slope, seconds)))

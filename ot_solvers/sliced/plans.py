@@ -174,11 +174,15 @@ def sliced_plan(
     rng = generator(seed)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
+    given = None if n_projections is None else read_count(n_projections, "n_projections")
     if directions is not None:
         vectors = read_directions(directions, d)
+        if given not in (None, len(vectors)):
+            raise ValueError(f"n_projections={given}, but directions has {len(vectors)} rows; give one of the two")
+        # Potentials along a direction that is longer than 1, be it by its rounding, are not feasible.
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     else:
-        count = PROJECTIONS[kind] if n_projections is None else read_count(n_projections, "n_projections")
-        vectors = draw(count, d, sampling, rng).vectors
+        vectors = draw(given or PROJECTIONS[kind], d, sampling, rng).vectors
     search = _Search(clouds, callback, started)
     if kind == "min":
         if temperature is not None:
@@ -280,11 +284,12 @@ class _Search:
 
 def _axes(clouds: Clouds) -> np.ndarray:
     """Principal axes of both clouds together, and the difference of their means."""
-    centre = clouds.a @ clouds.x
-    between = clouds.b @ clouds.y - centre
+    x, y = clouds.in_range()
+    centre = clouds.a @ x
+    between = clouds.b @ y - centre
     vectors = []
     if clouds.d <= 512:
-        around = (clouds.x - centre) * np.sqrt(clouds.a)[:, None]
+        around = (x - centre) * np.sqrt(clouds.a)[:, None]
         vectors.append(np.linalg.eigh(around.T @ around)[1].T[::-1][:FOLLOWED])
     if np.linalg.norm(between) > 0:
         vectors.append((between / np.linalg.norm(between))[None])

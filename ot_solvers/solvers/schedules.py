@@ -31,7 +31,7 @@ def levels_of(problem: Problem, control: Control, factor: float | None) -> np.nd
 
 
 def is_cold(problem: Problem, control: Control) -> bool:
-    """Whether the start says next to nothing: there is none, or it belongs to an eps about as large as the costs."""
+    """Whether the start says next to nothing: there is none, or its eps is about as large as the costs."""
     if control.init is None:
         return True
     return control.init_eps is not None and control.init_eps >= COARSE * problem.geometry.spread()

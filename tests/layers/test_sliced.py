@@ -203,6 +203,9 @@ def test_float32_and_training():
             "n_projections=3, but directions has 2 rows",
         ),
         ({"seed": 1.5}, TypeError, "seed=1.5"),
+        ({"p": 0.5}, ValueError, "p=0.5 must be at least 1"),
+        ({"sampling": "qcm"}, ValueError, "sampling='qcm' is unknown.*did you mean 'qmc'"),
+        ({"directions": [[1.0, 0.0]]}, TypeError, "directions must be a torch tensor, not list"),
     ],
 )
 def test_bad_options_are_named(keywords, error, message):

@@ -158,6 +158,11 @@ def test_control_variates_reduce_the_error(control_variate):
     assert _errors("random", 3, 96, control_variate=control_variate)[0] < plain / 3
 
 
+def test_the_fewest_directions_of_a_control_variate_do_no_harm():
+    plain, _ = _errors("random", 3, 12, seeds=200)
+    assert _errors("random", 3, 12, seeds=200, control_variate="moments")[0] < plain
+
+
 @pytest.mark.parametrize(
     "sampling, keywords",
     [("random", {}), ("orthogonal", {}), ("qmc", {}), ("random", {"control_variate": "harmonics"})],
@@ -165,6 +170,40 @@ def test_control_variates_reduce_the_error(control_variate):
 def test_standard_errors_are_honest(sampling, keywords):
     actual, claimed = _errors(sampling, 3, 96, **keywords)
     assert 0.6 * actual < claimed < 1.7 * actual
+
+
+@pytest.mark.parametrize("sampling, d, count", [("orthogonal", 50, 100), ("orthogonal", 2, 4), ("qmc", 2, 8)])
+def test_two_groups_of_directions_that_agree_by_chance_are_no_proof(sampling, d, count):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, d)), rng.normal(size=(40, d)) * np.linspace(0.3, 2, d) + 0.3
+    truth = float(ots.sliced_wasserstein(x, y, n_projections=20_000, seed=1))
+    found = [
+        ots.sliced_wasserstein(x, y, n_projections=count, sampling=sampling, seed=seed) for seed in range(100)
+    ]
+    assert np.mean([abs(float(one) - truth) > 2 * one.standard_error for one in found]) <= 0.1
+
+
+def test_few_groups_do_not_end_the_search_for_directions():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) * [0.3, 2] + 0.3
+    truth = float(ots.sliced_wasserstein(x, y, n_projections=20_000, sampling="qmc", seed=1))
+    errors = [
+        float(ots.sliced_wasserstein(x, y, n_projections=4, standard_error=0.02, seed=seed)) - truth
+        for seed in range(100)
+    ]
+    assert np.sqrt(np.mean(np.square(errors))) <= 1.5 * 0.02
+
+
+@pytest.mark.parametrize("factor", [1e-130, 1e-90, 1e90, 1e150])
+@pytest.mark.parametrize("control_variate", [None, "moments", "harmonics"])
+def test_standard_errors_scale(factor, control_variate, rng):
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(20, 3)) + 1
+    keywords = {"seed": 0, "control_variate": control_variate}
+    one = ots.sliced_wasserstein(x, y, **keywords)
+    with np.errstate(all="raise", under="ignore"):
+        far = ots.sliced_wasserstein(factor * x, factor * y, **keywords)
+    assert float(far) / factor == pytest.approx(float(one), rel=1e-9)
+    assert far.standard_error / factor == pytest.approx(one.standard_error, rel=1e-6)
 
 
 def test_more_directions_until_the_standard_error_is_reached(rng):
@@ -251,6 +290,8 @@ def test_overflow_is_an_error(rng):
     x = 1e200 * rng.normal(size=(10, 2))
     with pytest.raises(ValueError, match="overflow: divide the points"):
         ots.sliced_wasserstein(x, -x)
+    first = ots.sliced_wasserstein(x, -x, p=1, control_variate="moments", seed=0)
+    assert np.isfinite([float(first), first.standard_error]).all()
 
 
 def test_arrays_of_any_layout_are_left_alone(rng):
@@ -298,6 +339,7 @@ def test_pickle_and_repr(rng):
         ({"sampling": "qcm"}, ValueError, "sampling='qcm' is unknown.*did you mean 'qmc'"),
         ({"control_variate": "moment"}, ValueError, "control_variate='moment' is unknown.*did you mean 'moments'"),
         ({"control_variate": "harmonics", "n_projections": 5}, ValueError, "needs at least 9 directions"),
+        ({"control_variate": "moments", "n_projections": 11}, ValueError, "needs at least 12 directions, not 11"),
         ({"seed": "one"}, TypeError, "seed='one' must be None, an integer"),
         ({"seed": -1}, ValueError, "seed=-1 must not be negative"),
         ({"standard_error": -1.0}, ValueError, "standard_error=-1.0 must be positive"),

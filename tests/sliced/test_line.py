@@ -94,6 +94,31 @@ def test_reference_backend_pickle_and_repr(rng):
     assert "B=2" in repr(ots.wasserstein_1d(np.stack([x, x]), np.stack([y, y])))
 
 
+def test_results_stay_as_they_were_when_the_callers_arrays_change(rng):
+    x, y, a, b = measures(rng, 12, 9)
+    expected, late = (ots.wasserstein_1d(*(z.copy() for z in (x, y, a, b))), ots.wasserstein_1d(x, y, a, b))
+    for array in (x, y, a, b):
+        array += 3
+    assert float(late) == float(expected)
+    np.testing.assert_array_equal(late.plan.toarray(), expected.plan.toarray())
+    np.testing.assert_array_equal(late.potentials[0], expected.potentials[0])
+
+
+@pytest.mark.parametrize("read", [float, lambda found: found.cost, lambda found: found.potentials])
+def test_overflow_is_an_error(read):
+    with pytest.raises(ValueError, match="overflow: divide the points"):
+        read(ots.wasserstein_1d([1e200, 0.0], [0.0, 1.0]))
+
+
+def test_masses_agree_as_far_as_their_precision_goes():
+    x, y, a, b = np.zeros(2), np.ones(2), np.array([0.5, 0.5]), np.array([0.5, 0.5004])
+    for points, weights in ((np.float32, np.ndarray.tolist), (np.float64, np.float32)):
+        found = ots.wasserstein_1d(x.astype(points), y.astype(points), weights(a), weights(b))
+        assert float(found) == pytest.approx(1)
+    with pytest.raises(ValueError, match="total masses differ"):
+        ots.wasserstein_1d(x, y, a, b)
+
+
 @pytest.mark.parametrize(
     "args, message",
     [
@@ -103,6 +128,7 @@ def test_reference_backend_pickle_and_repr(rng):
         ((np.zeros(0), np.zeros(2)), "x is empty"),
         ((np.array([0.0, np.inf]), np.zeros(2)), r"x\[1\] is inf"),
         ((np.zeros(2), np.zeros(2), np.zeros(2)), "a has no mass"),
+        ((np.zeros(2), np.zeros(2), np.full(2, 1e308), np.full(2, 1e308)), "total mass of a overflows"),
         ((np.zeros(2), np.zeros(2), np.ones(2)), "total masses differ"),
         ((np.zeros((2, 2)), np.zeros((2, 2)), np.array([[1, 1], [2, 1]]), np.ones(2)), "masses of pair 1 differ"),
         ((np.zeros(2), np.zeros(2), np.ones((1, 2)), np.ones(2) / 2), "total masses differ"),

@@ -72,6 +72,27 @@ def test_steps_callback_and_failure(rng):
 
 
 @pytest.mark.parametrize(
+    "factor, mass", [(1e-130, 1.0), (1e-90, 1.0), (1e90, 1.0), (1e150, 1.0), (1.0, 1e-300), (1.0, 1e300)]
+)
+def test_the_ascent_does_not_see_units(factor, mass, rng):
+    x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)) + 1
+    weights = np.full(40, mass / 40)
+    one = ots.max_sliced_wasserstein(x, y, seed=0)
+    with np.errstate(all="raise", under="ignore"):
+        far = ots.max_sliced_wasserstein(factor * x, factor * y, weights, weights, seed=0)
+    assert float(far) / factor / np.sqrt(mass) == pytest.approx(float(one), rel=1e-9)
+    assert far.n_iter > 1
+
+
+def test_overflow_is_an_error_except_where_powers_do_not(rng):
+    x = rng.normal(size=(20, 3))
+    with pytest.raises(ValueError, match="overflow: divide the points"):
+        ots.max_sliced_wasserstein(1e200 * x, -1e200 * x)
+    found = ots.max_sliced_wasserstein(1e200 * x, -1e200 * x, p=1, seed=0)
+    assert float(found) / 1e200 == pytest.approx(float(ots.max_sliced_wasserstein(x, -x, p=1, seed=0)), rel=1e-6)
+
+
+@pytest.mark.parametrize(
     "keywords, error, message",
     [
         ({"p": 0}, ValueError, "p=0 must be"),

@@ -104,6 +104,21 @@ def test_the_callback_ends_the_search(rng):
     assert seen[1].cost <= seen[0].cost
 
 
+def test_directions_longer_than_one_by_their_rounding_certify_nothing_false(rng):
+    x = rng.normal(size=(20, 3)).astype(np.float32)
+    move = np.array([2, 0, 0], dtype=np.float32)
+    plan = ots.sliced_plan(x, x + move, directions=np.float32(1.00009) * np.eye(3, dtype=np.float32), p=20)
+    assert plan.dual_value <= plan.value * (1 + 1e-6)
+    assert np.linalg.norm(plan.direction) == pytest.approx(1, abs=1e-7)
+
+
+def test_overflow_is_an_error(rng):
+    x = 1e160 * rng.normal(size=(20, 3))
+    for kind in ("min", "expected"):
+        with pytest.raises(ValueError, match="overflow: divide the points"):
+            ots.sliced_plan(x, -x, kind=kind, seed=0)
+
+
 @pytest.mark.parametrize(
     "keywords, error, message",
     [
@@ -113,6 +128,7 @@ def test_the_callback_ends_the_search(rng):
         ({"directions": np.ones((1, 2))}, ValueError, r"directions\[0\] has length"),
         ({"p": 0.5}, ValueError, "p=0.5 must be"),
         ({"n_projections": -1}, ValueError, "n_projections=-1"),
+        ({"directions": np.eye(2), "n_projections": 3}, ValueError, "n_projections=3, but directions has 2 rows"),
         ({"max_iter": -1}, ValueError, "max_iter=-1"),
     ],
 )

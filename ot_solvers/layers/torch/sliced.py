@@ -257,6 +257,8 @@ class SlicedWassersteinLoss(nn.Module):
             raise ValueError(f"reduction={reduction!r} is unknown; expected 'mean', 'sum' or 'none'")
         order_of(p)
         check.choice(sampling, "sampling", tuple(SAMPLINGS))
+        if directions is not None and not isinstance(directions, torch.Tensor):
+            raise TypeError(f"directions must be a torch tensor, not {type(directions).__name__}")
         if n_projections is not None:
             n_projections = read_count(n_projections, "n_projections")
             if directions is not None and n_projections != len(directions):
