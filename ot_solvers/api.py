@@ -451,7 +451,8 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
             return _partial_problem(geometry, masses, absolute(reg, geometry, engine))
     rho = pair or (math.inf, math.inf)
     balanced = rho == (math.inf, math.inf)
-    weights_a, weights_b, mass = read_masses(a, b, weights_a, weights_b, library, balanced)
+    advice = ", or pass unbalanced=rho (finite) or mass= (what is to be moved)"
+    weights_a, weights_b, mass = read_masses(a, b, weights_a, weights_b, library, balanced, advice)
     penalties = make_penalty(rho[0], options.unbalanced_type), make_penalty(rho[1], options.unbalanced_type)
     _check_reach(geometry, weights_a, weights_b, penalties)
     strength = absolute(reg, geometry, engine)
@@ -467,7 +468,13 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
 
 
 def read_masses(
-    a: Any, b: Any, weights_a: np.ndarray, weights_b: np.ndarray, library: Library, balanced: bool = True
+    a: Any,
+    b: Any,
+    weights_a: np.ndarray,
+    weights_b: np.ndarray,
+    library: Library,
+    balanced: bool = True,
+    advice: str = "",
 ):
     """Checked weights with their mass taken out; where balanced, with equal sums.
 
@@ -478,6 +485,8 @@ def read_masses(
     weights_a, weights_b : (n,), (m,) arrays
     library : Library
     balanced : bool
+    advice : str
+        What else to do about unequal masses than to rescale them.
 
     Returns
     -------
@@ -490,7 +499,7 @@ def read_masses(
     except UnequalMasses as error:
         given = [name for name, w in (("a", a), ("b", b)) if w is None]
         hint = f" ({given[0]} was not given: uniform, with sum 1)" if given else ""
-        raise ValueError(f"{error}{hint}") from None
+        raise ValueError(f"{error}{advice}{hint}") from None
 
 
 def _partial_problem(geometry, masses: PartialMasses, eps: float) -> Problem:

@@ -191,7 +191,7 @@ def normalise_masses(a: np.ndarray, b: np.ndarray, *, balanced: bool, rtol: floa
         if abs(total_a - total_b) > rtol * max(total_a, total_b):
             raise UnequalMasses(
                 f"total masses differ: sum(a)={total_a:.9g}, sum(b)={total_b:.9g}. Balanced transport needs equal "
-                "masses: rescale one side, or pass unbalanced=rho (finite) or mass= (what is to be moved)"
+                "masses: rescale one side"
             )
         return a / total_a, b / total_b, total_a
     unit = math.sqrt(total_a) * math.sqrt(total_b)

@@ -248,7 +248,13 @@ def sliced_wasserstein(
             run.add(draw(more, clouds.d, sampling, rng))
             reached = run.error <= goal
     result = SlicedDistance(
-        clouds, run.costs, run.directions.vectors, run.mean, reached and not run.stopped, run.seconds, run.slopes
+        clouds,
+        run.costs,
+        run.directions.vectors,
+        run.mean,
+        reached and (goal is not None or run.complete),
+        run.seconds,
+        run.slopes,
     )
     if goal is not None and not reached and not run.stopped:
         message = (
@@ -270,7 +276,7 @@ class _Run:
         self.started = time.perf_counter()
         self.costs = np.empty(0)
         self.directions = Directions(np.empty((0, clouds.d)), np.empty(0, dtype=np.int64))
-        self.stopped = False
+        self.stopped, self.complete = False, False
         #: Derivatives that will be asked for.
         self.wanted: list[str] = []
         self.slopes: ProjectedSlopes | None = None
@@ -310,7 +316,7 @@ class _Run:
             # All directions are known, and with them what each counts: costs and derivatives in one go.
             scale = self.mean_of(np.zeros(len(whole))).weights
             self.slopes = self.clouds.slopes(whole.vectors, scale, self.wanted)
-            self.costs = finite_costs(self.clouds.mass * self.slopes.values)
+            self.costs, self.complete = finite_costs(self.clouds.mass * self.slopes.values), True
             return
         for start in range(done, len(whole), step):
             part = whole.vectors[start : start + step]
@@ -321,8 +327,9 @@ class _Run:
             mean = estimate(self.costs, self.directions)
             value, error = self.clouds.root(mean.value), _error_of_root(mean, self.clouds.p)
             if is_true(self.callback(SlicedProgress(len(self.costs), value, error, self.seconds))):
-                self.stopped = True
+                self.stopped, self.complete = True, len(self.costs) == len(whole)
                 return
+        self.complete = True
 
 
 def _goal(value: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,8 @@ __all__ = ["AscentProgress", "MaxSlicedDistance", "max_sliced_wasserstein"]
 TRIES, ROUND = 4, 16
 #: Step sizes, relative to the natural one, that are too small to change anything.
 SMALLEST = 1e-13
+#: Trials around a direction at a kink: first and last width, and most rounds.
+RIDGE, NARROWEST, ROUNDS = 0.1, 1e-7, 200
 
 
 class AscentProgress(NamedTuple):
@@ -171,8 +174,10 @@ def max_sliced_wasserstein(
     if not share > 0:
         raise ValueError(f"tol={tol!r} must be positive")
     most, starts = read_count(max_iter, "max_iter"), read_count(n_starts, "n_starts")
-    ascent = _Ascent(clouds, share, callback)
-    status = ascent.run(_starts(clouds, starts, generator(seed)), most)
+    ascent, rng = _Ascent(clouds, share, callback), generator(seed)
+    status = ascent.run(_starts(clouds, starts, rng), most)
+    if status is Status.CONVERGED:
+        ascent.polish(rng)
     power, direction = ascent.best()
     result = MaxSlicedDistance(
         clouds, power, direction, ascent.n_iter, status, time.perf_counter() - ascent.started
@@ -272,6 +277,28 @@ class _Ascent:
                 self.vectors, self.costs, self.slopes = self.vectors[kept], self.costs[kept], self.slopes[kept]
                 steps, natural = steps[kept], natural[kept]
         return Status.MAX_ITER
+
+    def polish(self, rng: np.random.Generator) -> None:
+        """Go on from the best direction by trial, if it ended at a kink: along a ridge slopes point across."""
+        top = int(np.argmax(self.costs))
+        if np.linalg.norm(self.slopes[top]) <= self.tol * self.clouds.p * self.costs[top]:
+            return
+        clouds, width = self.clouds, RIDGE
+        args = clouds.x, clouds.y, clouds.a, clouds.b
+        for _ in range(ROUNDS):
+            steps = rng.standard_normal((TRIES * 4, clouds.d)) / math.sqrt(clouds.d)
+            around = self.vectors[top] + width * steps
+            around /= np.linalg.norm(around, axis=1, keepdims=True)
+            costs = clouds.engine.projected_wasserstein(*args, around, clouds.p) / self.unit
+            self.n_iter += 1
+            k = int(np.argmax(costs))
+            if costs[k] > self.costs[top]:
+                self.costs[top], self.vectors[top] = costs[k], around[k]
+                width = min(1.5 * width, RIDGE)
+            else:
+                width *= 0.6
+            if width < NARROWEST:
+                return
 
     def _stops(self, iteration: int, sizes: np.ndarray) -> bool:
         if self.callback is None:

@@ -172,6 +172,7 @@ def sliced_plan(
     engine = registry.get("numba" if backend == "auto" else backend)
     clouds = Clouds(geometry.x, geometry.y, first, second, mass, order, library, engine)
     rng = generator(seed)
+    rounds = 0 if max_iter == 0 and not isinstance(max_iter, bool) else read_count(max_iter, "max_iter")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
     given = None if n_projections is None else read_count(n_projections, "n_projections")
@@ -189,7 +190,6 @@ def sliced_plan(
             raise ValueError(
                 f"temperature={temperature!r} is for kind='expected'; with 'min' one direction counts"
             )
-        rounds = 0 if max_iter == 0 else read_count(max_iter, "max_iter")
         direction = search.best(vectors, rounds if directions is None and d > 1 else 0, rng)
         matrix = search.plan(direction[None], np.ones(1))
     else:

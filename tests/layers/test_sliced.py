@@ -197,6 +197,7 @@ def test_float32_and_training():
     [
         ({"reduction": "max"}, ValueError, "reduction='max' is unknown"),
         ({"n_projections": 0}, ValueError, "n_projections=0"),
+        ({"standard_error": 0.1}, TypeError, "unexpected keyword argument 'standard_error'"),
         (
             {"n_projections": 3, "directions": torch.eye(2)},
             ValueError,
@@ -218,6 +219,8 @@ def test_bad_tensors_are_named():
     loss = SlicedWassersteinLoss()
     with pytest.raises(TypeError, match="y must be a torch tensor, not ndarray"):
         loss(x, y.detach().numpy())
+    with pytest.raises(ValueError, match="x is an empty batch"):
+        loss(torch.empty(0, 3, 2), torch.empty(0, 3, 2))
     with pytest.raises(ValueError, match="expected pairs of clouds"):
         loss(x[None], y)
     with pytest.raises(ValueError, match="directions has shape"):

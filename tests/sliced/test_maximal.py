@@ -39,6 +39,16 @@ def test_better_than_many_random_directions(rng):
     assert float(ots.sliced_wasserstein(x, y, directions=direction)) == pytest.approx(float(found), rel=1e-10)
 
 
+def test_ridges_are_followed_to_their_top():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(12, 3)), rng.normal(size=(7, 3)) * [2, 1, 0.5]
+    found = ots.max_sliced_wasserstein(x, y, p=1.5, seed=0)
+    around = found.direction + 1e-2 * rng.normal(size=(5000, 3))
+    around /= np.linalg.norm(around, axis=1, keepdims=True)
+    best = ots.sliced_wasserstein(x, y, p=1.5, directions=around).per_direction.max() ** (1 / 1.5)
+    assert best <= float(found) * (1 + 1e-6)
+
+
 def test_weights_one_point_and_one_dimension(rng):
     x, y, a = rng.normal(size=(20, 3)), rng.normal(size=(1, 3)), rng.random(20)
     found = ots.max_sliced_wasserstein(x, y, a / a.sum(), seed=0)

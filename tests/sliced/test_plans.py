@@ -130,6 +130,8 @@ def test_overflow_is_an_error(rng):
         ({"n_projections": -1}, ValueError, "n_projections=-1"),
         ({"directions": np.eye(2), "n_projections": 3}, ValueError, "n_projections=3, but directions has 2 rows"),
         ({"max_iter": -1}, ValueError, "max_iter=-1"),
+        ({"max_iter": False}, TypeError, "max_iter=False"),
+        ({"max_iter": "all", "kind": "expected"}, TypeError, "max_iter='all'"),
     ],
 )
 def test_bad_input_is_named(keywords, error, message, rng):

@@ -190,6 +190,8 @@ def check_pairs(x: Any, y: Any) -> None:
     for name, z in (("x", x), ("y", y)):
         if not isinstance(z, torch.Tensor):
             raise TypeError(f"{name} must be a torch tensor, not {type(z).__name__}")
+        if z.ndim == 3 and z.shape[0] == 0:
+            raise ValueError(f"{name} is an empty batch: shape {tuple(z.shape)}")
         if z.ndim not in (2, 3):
             raise ValueError(f"{name} has shape {tuple(z.shape)}; expected (n, d) or (B, n, d)")
     if x.ndim != y.ndim or (x.ndim == 3 and x.shape[0] != y.shape[0]):

@@ -21,6 +21,8 @@ from .once import first_only
 
 __all__ = ["SlicedWassersteinLoss", "attach_line", "attach_max_sliced", "attach_sliced"]
 
+#: Keywords of `sliced_wasserstein` that make sense for a loss.
+KEYWORDS = {"control_variate", "backend"}
 #: Order of the leaves of clouds.
 NAMES = ("x", "y", "a", "b", "directions")
 
@@ -255,6 +257,9 @@ class SlicedWassersteinLoss(nn.Module):
         super().__init__()
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"reduction={reduction!r} is unknown; expected 'mean', 'sum' or 'none'")
+        others = sorted(set(keywords) - KEYWORDS)
+        if others:
+            raise TypeError(f"SlicedWassersteinLoss() got an unexpected keyword argument {others[0]!r}")
         order_of(p)
         check.choice(sampling, "sampling", tuple(SAMPLINGS))
         if directions is not None and not isinstance(directions, torch.Tensor):
