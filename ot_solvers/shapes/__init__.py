@@ -1,0 +1,1 @@
+"""Correspondence of surfaces: functional maps, learned without supervision with a sliced transport loss."""
