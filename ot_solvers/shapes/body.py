@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import validation as check
 from .mesh import Mesh
+from .reading import read_count
 from .surfaces import level_set
 
 __all__ = ["BUILDS", "JOINTS", "POSES", "body"]
@@ -178,15 +179,6 @@ def body(
         if name in angles:
             points = _turned(points, _bend(rest, joint)[:, None] * angles[name], centres[name])
     return mesh.moved(points)
-
-
-def read_count(value: Any, argument: str, least: int) -> int:
-    """`value` as an integer that is not below `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{argument}={value!r} is not an integer")
-    if value < least:
-        raise ValueError(f"{argument}={value!r} must be at least {least}")
-    return int(value)
 
 
 def _field(points: np.ndarray) -> np.ndarray:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from .laplacian import Eigenbasis
+from .reading import read_count
 
 __all__ = ["nearest_in_descriptors", "wave_kernel_signature"]
 
+#: That signatures are made of by default, and energies in each.
+FREQUENCIES, ENERGIES = 100, 128
 
-def wave_kernel_signature(basis: Eigenbasis, n_energies: int = 128) -> np.ndarray:
+
+def wave_kernel_signature(basis: Eigenbasis, n_energies: int = ENERGIES) -> np.ndarray:
     """Wave kernel signatures: how much of a wave of each energy is at each vertex, on average over time.
 
     Parameters
@@ -33,8 +37,6 @@ def wave_kernel_signature(basis: Eigenbasis, n_energies: int = 128) -> np.ndarra
     ----------
     [aubry:11]_, whose variance of 7 steps between energies is used.
     """
-    from .body import read_count
-
     n_energies = read_count(n_energies, "n_energies", 2)
     if basis.values.size < 3:
         raise ValueError(f"basis has {basis.values.size} frequencies; expected 3 or more")

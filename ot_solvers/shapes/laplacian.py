@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from .mesh import Mesh, corners, read_mesh
+from .reading import read_count
 
 __all__ = ["Eigenbasis", "cotangent_laplacian", "eigenbasis"]
 
@@ -89,7 +90,7 @@ def eigenbasis(mesh: Mesh, k: int) -> Eigenbasis:
     eigenvalues, are arbitrary all the same: they differ from one shape to the next.
     """
     read_mesh(mesh, "mesh")
-    k = read_size(k, "k", mesh)
+    k = read_count(k, "k", 1, mesh.n_vertices - 2)
     from scipy.sparse.linalg import eigsh
 
     masses = mesh.vertex_areas
@@ -102,11 +103,3 @@ def eigenbasis(mesh: Mesh, k: int) -> Eigenbasis:
     values = np.maximum(values[order], 0.0)
     return Eigenbasis(values, np.ascontiguousarray(vectors[:, order] * scale[:, None]), masses)
 
-
-def read_size(k: Any, argument: str, mesh: Mesh) -> int:
-    """`k` as a number of eigenfunctions that the mesh has."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"{argument}={k!r} is not an integer")
-    if not 1 <= k <= mesh.n_vertices - 2:
-        raise ValueError(f"{argument}={k!r} must be in 1 ... {mesh.n_vertices - 2}, two less than there are vertices")
-    return int(k)

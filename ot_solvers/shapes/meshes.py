@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from .. import validation as check
-from .body import read_count
 from .mesh import Mesh
+from .reading import read_count
 from .surfaces import level_set, spread_points
 
 __all__ = ["cylinder", "ellipsoid", "sphere", "torus"]
 
 #: Of the torus and of the cylinder that others are deformations of.
-TUBE, RADIUS, HALF_LENGTH = 0.4, 0.3, 1.0
+TUBE, RADIUS, HALF_LENGTH = 0.35, 0.22, 1.0
 
 
 def sphere(n_vertices: int = 2000, *, seed: Any = 0) -> Mesh:
@@ -42,7 +42,7 @@ def sphere(n_vertices: int = 2000, *, seed: Any = 0) -> Mesh:
 
 
 def ellipsoid(
-    axes: Any = (1.0, 1.0, 1.0), *, bumps: int = 6, n_vertices: int = 2000, seed: int = 0
+    axes: Any = (1.0, 1.0, 1.0), *, bumps: int = 8, n_vertices: int = 2000, seed: int = 0
 ) -> Mesh:
     """A sphere with bumps, stretched along its axes.
 
@@ -81,7 +81,7 @@ def ellipsoid(
 
 
 def torus(
-    tube: float = 0.4, *, warp: float = 0.0, bumps: int = 6, n_vertices: int = 2000, seed: int = 0
+    tube: float = 0.35, *, warp: float = 0.0, bumps: int = 8, n_vertices: int = 2000, seed: int = 0
 ) -> Mesh:
     """A ring with bumps, flat or warped.
 
@@ -131,7 +131,7 @@ def torus(
 
 
 def cylinder(
-    bend: float = 0.0, *, stretch: float = 1.0, bumps: int = 6, n_vertices: int = 2000, seed: int = 0
+    bend: float = 0.0, *, stretch: float = 1.0, bumps: int = 8, n_vertices: int = 2000, seed: int = 0
 ) -> Mesh:
     """A cylinder with round ends and bumps, straight or bent to an arc.
 
@@ -185,8 +185,8 @@ def cylinder(
 
 def _bumps(points: np.ndarray, centres: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndarray:
     """(n,) heights of bumps of different size, relative to `radius`; about half as wide as that."""
-    widths = radius * rng.uniform(0.3, 0.6, len(centres))
-    heights = rng.uniform(0.25, 0.5, len(centres))
+    widths = radius * rng.uniform(0.4, 0.8, len(centres))
+    heights = rng.uniform(0.3, 0.7, len(centres))
     squared = ((points[:, None] - centres) ** 2).sum(-1)
     return np.exp(-0.5 * squared / widths**2) @ heights
 
