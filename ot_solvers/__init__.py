@@ -3,6 +3,8 @@
 Start with `solve_sample` (two point clouds), `solve` (a cost matrix) or `solve_grid` (two images).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import costs, couplings, statistics
 from . import geometry as geometry
 from ._version import __version__
@@ -38,6 +40,9 @@ from .statistics import DependencyResult, dependency
 from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
 from .wasserstein import WassersteinDistance, wasserstein
+
+if TYPE_CHECKING:
+    from . import shapes
 
 __all__ = [
     "SNS",
@@ -77,6 +82,7 @@ __all__ = [
     "get_num_threads",
     "pairwise_wasserstein",
     "set_num_threads",
+    "shapes",
     "sinkhorn_divergence",
     "solve",
     "solve_batch",
@@ -87,3 +93,12 @@ __all__ = [
     "statistics",
     "wasserstein",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # With its sparse linear algebra it takes as long to import as everything else.
+    if name == "shapes":
+        from importlib import import_module
+
+        return import_module(".shapes", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

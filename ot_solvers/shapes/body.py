@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from .. import validation as check
 from .mesh import Mesh
@@ -14,8 +15,8 @@ from .surfaces import level_set
 
 __all__ = ["BUILDS", "JOINTS", "POSES", "body"]
 
-#: Rods of the body at rest, arms along x, front along -y: both ends, and the radii there. The left hand and foot are
-#: larger, the right arm is longer and thinner: nothing intrinsic tells mirror images apart.
+#: Rods of the body at rest, arms along x, front along -y: both ends, and the radii there. The left hand and foot
+#: are larger, the right arm is longer and thinner: it is not its own mirror image.
 RODS = (
     ((0.0, 0.0, 0.05), (0.0, 0.0, 0.52), 0.17, 0.19),  # trunk
     ((-0.12, 0.0, 0.50), (0.12, 0.0, 0.50), 0.13, 0.13),  # shoulders
@@ -223,8 +224,6 @@ def _step(t: np.ndarray) -> np.ndarray:
 
 
 def _turned(points: np.ndarray, angles: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    from scipy.spatial.transform import Rotation
-
     return Rotation.from_rotvec(angles).apply(points - centre) + centre
 
 

@@ -43,8 +43,8 @@ class CorrespondenceProgress(NamedTuple):
     coupling : float
         Between functional maps and the soft maps of the features.
     sliced : float
-        Sliced Wasserstein distance of the features of each shape to the other's that were carried there, both ways,
-        before its weight; 0 if ``sliced=False``.
+        Sliced Wasserstein distance of the features of each shape to those of the other one carried there, both
+        ways, before its weight; 0 if ``sliced=False``.
     dirichlet : float
         Relative roughness of the soft maps, before its weight; 0 if ``smoothness=0``.
     seconds : float
@@ -133,8 +133,8 @@ class Correspondence:
         values = np.asarray(values)
         if values.ndim == 0 or len(values) != self.inverse_point_map.size:
             raise ValueError(
-                f"values has shape {values.shape}; expected ({self.inverse_point_map.size}, ...), one entry for each "
-                "vertex of y"
+                f"values has shape {values.shape}; expected ({self.inverse_point_map.size}, ...), an entry for "
+                "each vertex of y"
             )
         return values[self.point_map]
 
@@ -147,7 +147,9 @@ class Correspondence:
             f"  steps           {len(self.history)} in {self.seconds:.3g} s{', stopped early' * self.stopped}",
         ]
         if self.history:
-            lines.append(f"  loss            {self.history[0].loss:.4g} at first, {self.history[-1].loss:.4g} at last")
+            lines.append(
+                f"  loss            {self.history[0].loss:.4g} at first, {self.history[-1].loss:.4g} at last"
+            )
         lines.append("  more            .point_map .inverse_point_map .functional_map .unrefined .history")
         return "\n".join(lines)
 
@@ -158,8 +160,8 @@ class CorrespondenceNetwork:
     Parameters
     ----------
     sliced : bool
-        Whether features of each shape, carried to the other by the soft map, have to have the other's distribution,
-        as measured by a sliced Wasserstein distance.
+        Whether features of each shape, carried to the other by the soft map, have to be distributed as the other's
+        own, by a sliced Wasserstein distance.
     smoothness : float >= 0
         Weight of the roughness of maps. The paper has 5 for shapes that are not isometric, and 0 for others.
     frequencies : int, optional
@@ -174,10 +176,10 @@ class CorrespondenceNetwork:
 
     Notes
     -----
-    Features are those of a small network of diffusion [sharp:22]_ on wave kernel signatures [aubry:11]_; functional
-    maps follow from them by least squares with a resolvent mask [ren:19]_. The loss asks that both maps undo each
-    other and keep areas [roufosse:19]_, that they agree with the soft map of the features [cao:23]_, and for the
-    sliced distance.
+    Features are those of a small network of diffusion [sharp:22]_ on wave kernel signatures [aubry:11]_, and
+    functional maps follow from them by least squares with a resolvent mask [ren:19]_. The loss asks that both maps
+    undo each other and keep areas [roufosse:19]_, that they agree with the soft map of the features [cao:23]_, and
+    that the sliced distance is small.
 
     Examples
     --------
@@ -338,8 +340,8 @@ def correspond(
     sliced : bool
         Whether the loss has the sliced Wasserstein distance.
     refine : bool
-        Whether the features adapt once more with maps from an entropic transport plan, and the number of frequencies
-        is raised.
+        Whether the features adapt once more, with maps from an entropic transport plan, and the number of
+        frequencies is raised.
     steps : int >= 0
         Of learning; 0 leaves a network as it was drawn.
     smoothness : float >= 0
@@ -367,12 +369,12 @@ def correspond(
 
     Notes
     -----
-    Only what is intrinsic counts: neither coordinates nor the order of vertices. A shape that looks like its mirror
-    image from within may be matched the wrong way around, and equally well.
+    Only what is intrinsic counts: neither coordinates nor the order of vertices. A shape that looks like its
+    mirror image from within may be matched the wrong way around, and equally well.
 
-    Deviations from [le:24]_: a smaller network of wave kernel signatures, trained on this pair; masses of the
-    entropic plan are areas of vertices, not uniform; and after the 15 steps of the refinement the functional map is
-    upsampled [melzi:19]_, instead of computed with 200 frequencies from the start.
+    Deviations from [le:24]_: (1) a smaller network on wave kernel signatures, trained on this pair; (2) masses of
+    the entropic plan are areas of vertices, not uniform; (3) after the 15 steps of the refinement the functional
+    map is upsampled [melzi:19]_, where the paper computes it with 200 frequencies from the start.
 
     References
     ----------
@@ -433,7 +435,9 @@ def _upsampled_maps(functional, pair) -> _Maps:
 def _follow(stage: str, losses: Iterator, history: list, callback, start: float) -> bool:
     """Go through the steps, until the callback says otherwise: whether it has."""
     for step, loss in enumerate(losses, 1):
-        progress = CorrespondenceProgress(stage, step, *loss, time.perf_counter() - start)
+        total, structure, coupling, sliced, dirichlet = loss
+        seconds = time.perf_counter() - start
+        progress = CorrespondenceProgress(stage, step, total, structure, coupling, sliced, dirichlet, seconds)
         history.append(progress)
         if callback is not None and callback(progress) is True:
             return True
@@ -451,7 +455,7 @@ def _read_pairs(pairs: Any) -> list[tuple[Mesh, Mesh]]:
     for k, pair in enumerate(pairs):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"pairs[{k}] is of type {type(pair).__name__}; expected (Mesh, Mesh)")
-    return [_read_pair(*pair, (f"pairs[{k}][0]", f"pairs[{k}][1]")) for k, pair in enumerate(pairs)]
+    return [_read_pair(x, y, (f"pairs[{k}][0]", f"pairs[{k}][1]")) for k, (x, y) in enumerate(pairs)]
 
 
 def _read_switch(value: Any, argument: str) -> bool:

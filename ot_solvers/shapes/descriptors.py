@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from .laplacian import Eigenbasis
 from .reading import read_count
@@ -67,8 +68,6 @@ def nearest_in_descriptors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     ----------
     [aubry:11]_
     """
-    from scipy.spatial.distance import cdist
-
     rows = max(1, (1 << 22) // len(y))
     parts = [cdist(x[k : k + rows], y, "canberra").argmin(axis=1) for k in range(0, len(x), rows)]
     return np.concatenate(parts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .. import validation as check
 from .body import body
@@ -60,7 +61,11 @@ EXAMPLES: Mapping[str, _Example] = {
     "wave": _Example("body: walking, waving", True, _body("walk"), _body("wave")),
     "sit": _Example("body: waving, sitting", True, _body("wave"), _body("sit")),
     "remeshed": _Example(
-        "body: at rest, walking, other triangles", True, _body("rest"), _body("walk", shift=1000), _two_nets("walk")
+        "body: at rest, walking, other triangles",
+        True,
+        _body("rest"),
+        _body("walk", shift=1000),
+        _two_nets("walk"),
     ),
     "bent": _Example(
         "cylinder: straight, bent",
@@ -124,10 +129,8 @@ def example_pair(name: str, n_vertices: int = 2000, seed: int = 0) -> ExamplePai
     x, y = example.x(n_vertices, seed), example.y(n_vertices, seed)
     truth = np.arange(x.n_vertices)
     if example.remeshed is not None:
-        from scipy.spatial import cKDTree
-
         # Two meshes of one surface: the partner is the nearest vertex before anything moves.
         first, second = example.remeshed(n_vertices, seed)
-        truth = cKDTree(second.vertices).query(first.vertices)[1]
+        truth = np.asarray(cKDTree(second.vertices).query(first.vertices)[1])
     shuffled, where = y.shuffled(np.random.default_rng([seed, 4]))
     return ExamplePair(name, example.title, x, shuffled, where[truth], example.near_isometric)

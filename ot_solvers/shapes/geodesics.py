@@ -71,8 +71,8 @@ def straight_lines(mesh: Mesh, strip: int = STRIP) -> sparse.csr_array:
     twin = _twins(faces, n)
     i, j = mesh.edges.T
     found = [(i, j, np.linalg.norm(mesh.vertices[i] - mesh.vertices[j], axis=1))]
-    # A wedge: what a vertex at the origin of a plane sees through an edge, between directions `low` and `high`. The
-    # edge is given by its half-edge of the triangle on this side, and by its ends p and q, counterclockwise.
+    # A wedge: what a vertex at the origin of a plane sees through an edge, between directions `low` and `high`.
+    # The edge is given by its half-edge of the triangle on this side, and by its ends p and q, counterclockwise.
     face, corner = np.divmod(np.arange(faces.size), 3)
     tip = faces[face, corner]
     edge = 3 * face + (corner + 1) % 3
@@ -152,4 +152,3 @@ def _twins(faces: np.ndarray, n: int) -> np.ndarray:
     order = np.argsort(keys)
     place = np.minimum(np.searchsorted(keys, reverse, sorter=order), keys.size - 1)
     return np.where(keys[order[place]] == reverse, order[place], -1)
-

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import eigsh
 
 from .mesh import Mesh, corners, read_mesh
 from .reading import read_count
@@ -91,8 +92,6 @@ def eigenbasis(mesh: Mesh, k: int) -> Eigenbasis:
     """
     read_mesh(mesh, "mesh")
     k = read_count(k, "k", 1, mesh.n_vertices - 2)
-    from scipy.sparse.linalg import eigsh
-
     masses = mesh.vertex_areas
     # The symmetric form has the identity on the right: Lanczos vectors need no inner product of their own.
     scale = 1 / np.sqrt(masses)
@@ -102,4 +101,3 @@ def eigenbasis(mesh: Mesh, k: int) -> Eigenbasis:
     order = np.argsort(values)
     values = np.maximum(values[order], 0.0)
     return Eigenbasis(values, np.ascontiguousarray(vectors[:, order] * scale[:, None]), masses)
-

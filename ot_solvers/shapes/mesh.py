@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from .. import validation as check
 from ..lazy import cached_property
 from ..namespaces import host_array
+from .rotations import random_rotation
 
 __all__ = ["Mesh"]
 
@@ -105,7 +106,7 @@ class Mesh:
         """Number of connected components."""
         i, j = self.edges.T
         graph = sparse.coo_array((np.ones(i.size), (i, j)), shape=(self.n_vertices,) * 2)
-        return int(connected_components(graph, directed=False, return_labels=False))
+        return int(connected_components(graph, directed=False)[0])
 
     @cached_property
     def angle_defects(self) -> np.ndarray:
@@ -149,10 +150,8 @@ class Mesh:
         where : (n,) int array
             Vertex k of this mesh is vertex ``where[k]`` of the new one.
         """
-        from scipy.spatial.transform import Rotation
-
         rng = np.random.default_rng(seed)
-        turn = Rotation.random(random_state=rng).as_matrix()
+        turn = random_rotation(rng)
         where = rng.permutation(self.n_vertices)
         vertices = np.empty_like(self.vertices)
         vertices[where] = self.vertices @ turn.T
@@ -162,7 +161,9 @@ class Mesh:
     def __repr__(self) -> str:
         kind = "closed" if self.is_closed else "with boundary"
         parts = "" if self.n_components == 1 else f", {self.n_components} components"
-        return f"Mesh of {self.n_vertices} vertices, {len(self.faces)} triangles, area {self.area:.4g}, {kind}{parts}"
+        return (
+            f"Mesh of {self.n_vertices} vertices, {len(self.faces)} triangles, area {self.area:.4g}, {kind}{parts}"
+        )
 
 
 def read_mesh(mesh: Any, argument: str) -> Mesh:

@@ -1,4 +1,4 @@
-"""Round shapes with known correspondences: ellipsoids, tori, cylinders, with bumps that make every place unique."""
+"""Round shapes with known correspondences, and with bumps that make every place unique."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def sphere(n_vertices: int = 2000, *, seed: Any = 0) -> Mesh:
     return spread_points(read_count(n_vertices, "n_vertices", 12), seed)
 
 
-def ellipsoid(
-    axes: Any = (1.0, 1.0, 1.0), *, bumps: int = 8, n_vertices: int = 2000, seed: int = 0
-) -> Mesh:
+def ellipsoid(axes: Any = (1.0, 1.0, 1.0), *, bumps: int = 8, n_vertices: int = 2000, seed: int = 0) -> Mesh:
     """A sphere with bumps, stretched along its axes.
 
     Parameters
@@ -80,9 +78,7 @@ def ellipsoid(
     return base.moved(base.vertices * (1 + height[:, None]) * lengths)
 
 
-def torus(
-    tube: float = 0.35, *, warp: float = 0.0, bumps: int = 8, n_vertices: int = 2000, seed: int = 0
-) -> Mesh:
+def torus(tube: float = 0.35, *, warp: float = 0.0, bumps: int = 8, n_vertices: int = 2000, seed: int = 0) -> Mesh:
     """A ring with bumps, flat or warped.
 
     Parameters
@@ -124,7 +120,7 @@ def torus(
     theta, phi = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y) - 1)
     rng = np.random.default_rng([seed, 2])
     angles = rng.uniform(-np.pi, np.pi, size=(2, read_count(bumps, "bumps", 0)))
-    height = _bumps(base.vertices, _on_torus(*angles, TUBE), rng, TUBE)
+    height = _bumps(base.vertices, _on_torus(angles[0], angles[1], TUBE), rng, TUBE)
     points = _on_torus(theta, phi, tube * (1 + height))
     points[:, 2] += warp * np.cos(2 * theta)
     return base.moved(points)

@@ -53,7 +53,9 @@ def geodesic_errors(y: Mesh, point_map: Any, truth: Any) -> np.ndarray:
         For maps of different length, and vertices that y does not have.
     """
     read_mesh(y, "y")
-    point_map, truth = (read_vertices(z, name, y.n_vertices) for z, name in ((point_map, "point_map"), (truth, "truth")))
+    point_map, truth = (
+        read_vertices(z, name, y.n_vertices) for z, name in ((point_map, "point_map"), (truth, "truth"))
+    )
     if point_map.size != truth.size:
         raise ValueError(f"point_map and truth have {point_map.size} and {truth.size} entries; expected as many")
     sources, row = np.unique(truth, return_inverse=True)
@@ -112,4 +114,3 @@ def pck_curve(errors: Any, largest: float = 0.2, n_thresholds: int = 201) -> PCK
     shares = np.searchsorted(np.sort(errors), thresholds, side="right") / errors.size
     area = float(((shares[1:] + shares[:-1]) / 2).mean())
     return PCKCurve(thresholds, shares, area)
-

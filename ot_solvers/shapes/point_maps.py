@@ -46,7 +46,7 @@ def point_map_from_functional(C: np.ndarray, source: Eigenbasis, target: Eigenba
     if C.ndim != 2 or not 1 <= C.shape[0] <= k or not 1 <= C.shape[1] <= l:
         raise ValueError(f"C has shape {C.shape}; expected at most ({k}, {l}), the frequencies of both bases")
     k, l = C.shape
-    return cKDTree(target.vectors[:, :l]).query(source.vectors[:, :k] @ C)[1]
+    return np.asarray(cKDTree(target.vectors[:, :l]).query(source.vectors[:, :k] @ C)[1])
 
 
 def functional_from_point_map(point_map: Any, source: Eigenbasis, target: Eigenbasis) -> np.ndarray:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.spatial import ConvexHull
 
 from .mesh import Mesh
+from .rotations import random_rotation
 
 __all__ = ["level_set", "spread_points"]
 
@@ -32,14 +36,11 @@ def spread_points(n: int, seed: Any = 0) -> Mesh:
     ----------
     [gonzalez:10]_
     """
-    from scipy.spatial import ConvexHull
-    from scipy.spatial.transform import Rotation
-
     k = np.arange(n) + 0.5
     z = 1 - 2 * k / n
     radius, angle = np.sqrt(1 - z**2), np.pi * (1 + np.sqrt(5)) * k
     points = np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
-    points = points @ Rotation.random(random_state=np.random.default_rng(seed)).as_matrix().T
+    points = points @ random_rotation(np.random.default_rng(seed)).T
     faces = ConvexHull(points).simplices.astype(np.int64)
     # The hull gives triangles of either orientation.
     a, b, c = (points[faces[:, i]] for i in range(3))
@@ -48,7 +49,9 @@ def spread_points(n: int, seed: Any = 0) -> Mesh:
     return Mesh(points, faces)
 
 
-def level_set(field: Field, low: Any, high: Any, n_vertices: int, seed: Any = 0, *, euler_characteristic=2) -> Mesh:
+def level_set(
+    field: Field, low: Any, high: Any, n_vertices: int, seed: Any = 0, *, euler_characteristic=2
+) -> Mesh:
     """A mesh of the surface ``field(points) == 0``, about evenly spaced.
 
     One vertex in every cell of a grid where the field changes sign, four of them around every edge of the grid
@@ -76,21 +79,19 @@ def level_set(field: Field, low: Any, high: Any, n_vertices: int, seed: Any = 0,
     ----------
     [gibson:98]_
     """
-    from scipy.spatial.transform import Rotation
-
     rng = np.random.default_rng(seed)
     low, high = np.asarray(low, float), np.asarray(high, float)
-    centre, radius = 0.5 * (low + high), 0.5 * np.linalg.norm(high - low)
+    centre, radius = 0.5 * (low + high), 0.5 * float(np.linalg.norm(high - low))
     spacing = radius / 16
     for attempt in range(ATTEMPTS):
-        turn, shift = Rotation.random(random_state=rng).as_matrix(), rng.random(3)
+        turn, shift = random_rotation(rng), rng.random(3)
 
         def turned(points: np.ndarray, turn=turn) -> np.ndarray:
             return field(points @ turn.T + centre)
 
         for _ in range(1 if attempt else 3):
             points, quads = _net(turned, radius, spacing, shift)
-            spacing *= np.sqrt(len(points) / n_vertices)
+            spacing *= math.sqrt(len(points) / n_vertices)
         points, quads = _net(turned, radius, spacing, shift)
         if _is_surface(points, quads, euler_characteristic):
             points = _relaxed(turned, points, quads, spacing)
@@ -139,13 +140,11 @@ def _net(field: Field, radius: float, spacing: float, shift: np.ndarray) -> tupl
 
 def _relaxed(field: Field, points: np.ndarray, quads: np.ndarray, spacing: float) -> np.ndarray:
     """Each vertex in the middle of its neighbours, and on the surface."""
-    from scipy import sparse
-
     i, j = quads.ravel(), np.roll(quads, -1, axis=1).ravel()
     n = len(points)
     neighbours = sparse.csr_array((np.ones(2 * i.size), (np.append(i, j), np.append(j, i))), shape=(n, n))
     neighbours.data[:] = 1.0
-    degree = neighbours.sum(axis=1)
+    degree: np.ndarray = np.diff(neighbours.indptr)
     for _ in range(RELAXATIONS):
         points = 0.5 * points + 0.5 * (neighbours @ points) / degree[:, None]
         for _ in range(2):

@@ -36,7 +36,7 @@ def resolvent_mask(values_x: torch.Tensor, values_y: torch.Tensor, gamma: float 
 
 
 def functional_map(A: torch.Tensor, B: torch.Tensor, mask: torch.Tensor, weight: float = 100.0) -> torch.Tensor:
-    """The matrix C that takes coefficients A to coefficients B: ``|C A - B|^2 + weight * sum(mask * C^2)``, smallest.
+    """The matrix C that takes coefficients A to B: ``|C A - B|^2 + weight * sum(mask * C^2)`` at its least.
 
     Each row of C is a linear system of its own, all of them are solved at once.
 

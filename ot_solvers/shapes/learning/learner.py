@@ -1,4 +1,4 @@
-"""Features that are learned from pairs of shapes without knowing any correspondence, and the maps that they make."""
+"""Features learned from pairs of shapes, without knowing any correspondence, and the maps that they make."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ class Learner:
             yield self._step(pairs[step % len(pairs)], optimiser, self._soft_map)
             schedule.step()
 
-    def refined(self, pair: tuple[Surface, Surface], steps: int = REFINEMENT_STEPS) -> tuple[Learner, Iterator[Losses]]:
+    def refined(
+        self, pair: tuple[Surface, Surface], steps: int = REFINEMENT_STEPS
+    ) -> tuple[Learner, Iterator[Losses]]:
         """A copy that adapts to one pair, with soft maps from an entropic transport plan.
 
         Parameters
@@ -153,10 +155,12 @@ class Learner:
         )
 
     def _soft_map(self, pair, features) -> tuple[torch.Tensor, torch.Tensor]:
-        return soft_map(*(nn.functional.normalize(f, dim=1) for f in features))
+        x, y = (nn.functional.normalize(f, dim=1) for f in features)
+        return soft_map(x, y)
 
     def _entropic_map(self, pair, features) -> tuple[torch.Tensor, torch.Tensor]:
-        return entropic_map(*(nn.functional.normalize(f, dim=1) for f in features), *(s.areas for s in pair))
+        x, y = (nn.functional.normalize(f, dim=1) for f in features)
+        return entropic_map(x, y, pair[0].areas, pair[1].areas)
 
     def _step(self, pair: tuple[Surface, Surface], optimiser, soften: Callable) -> Losses:
         features = self._features(pair)

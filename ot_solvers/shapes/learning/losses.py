@@ -1,4 +1,4 @@
-"""What features of two shapes are asked for: maps that undo each other, keep areas, and agree with the features."""
+"""What is asked of features: maps that undo each other and keep areas, and soft maps that agree with them."""
 
 from __future__ import annotations
 
