@@ -15,6 +15,7 @@ from .laplacian import Eigenbasis, cotangent_laplacian, eigenbasis
 from .mesh import Mesh
 from .meshes import cylinder, ellipsoid, sphere, torus
 from .metrics import PCKCurve, geodesic_errors, mean_geodesic_error, pck_curve
+from .pictures import draw_mesh, plot_map, position_colours
 from .point_maps import functional_from_point_map, point_map_from_functional, upsampled
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "cotangent_laplacian",
     "cylinder",
     "descriptor_map",
+    "draw_mesh",
     "eigenbasis",
     "ellipsoid",
     "example_pair",
@@ -39,7 +41,9 @@ __all__ = [
     "geodesic_errors",
     "mean_geodesic_error",
     "pck_curve",
+    "plot_map",
     "point_map_from_functional",
+    "position_colours",
     "sphere",
     "torus",
     "upsampled",

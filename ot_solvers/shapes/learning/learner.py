@@ -170,7 +170,8 @@ class Learner:
         structure, coupling = structure_loss(maps), coupling_loss(maps, pair, soft)
         sliced = dirichlet = nothing
         if self.sliced is not None:
-            x, y = features
+            # Of unit length, as soft maps see them: a distance between distributions on a sphere.
+            x, y = (nn.functional.normalize(f, dim=1) for f in features)
             sliced = self.sliced(x, soft[0] @ y) + self.sliced(y, soft[1] @ x)
         if self.smoothness > 0:
             dirichlet = dirichlet_loss(pair, soft)
