@@ -1,4 +1,4 @@
-"""The command line: ``list``, ``run``, ``report``, ``compare`` and ``coverage``."""
+"""The command line: ``list``, ``run``, ``report``, ``compare``, ``coverage`` and ``shapes``."""
 
 from __future__ import annotations
 
@@ -74,6 +74,13 @@ def build_parser() -> argparse.ArgumentParser:
     coverage.add_argument("--draws", type=_positive, help="of samples per setting (default: 500)")
     coverage.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
     coverage.set_defaults(action=do_coverage)
+
+    shapes = commands.add_parser("shapes", help="errors of shape correspondence: half an hour")
+    shapes.add_argument("--pairs", type=_patterns, metavar="A,B", help="only these (shell-style patterns)")
+    shapes.add_argument("--vertices", type=_positive, help="of each shape, about (default: 2000)")
+    shapes.add_argument("--steps", type=_positive, help="of learning (default: the package's)")
+    shapes.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
+    shapes.set_defaults(action=do_shapes)
     return parser
 
 
@@ -245,3 +252,36 @@ def do_coverage(arguments) -> int:
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     Console(width=160).print(text, markup=False, highlight=False)
     return int(any(row.met is False for row in rows))
+
+
+def do_shapes(arguments) -> int:
+    """Match pairs of shapes; 1 where an error is not as small as it should be."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    import ot_solvers
+
+    from . import shapes
+
+    wanted = arguments.pairs or ["*"]
+    known = ot_solvers.shapes.EXAMPLES
+    names = [name for name in known if any(fnmatchcase(name, pattern) for pattern in wanted)]
+    if not names:
+        raise ValueError(f"no pair matches {','.join(wanted)!r}; there are {', '.join(known)}")
+    arguments.resume = False
+    arguments.suites = ["shapes"]
+    path = _output(arguments)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    environment = describe(_cpus())
+    shapes.write_record(path, {"record": "environment", **environment})
+    rows = []
+    with Progress() as progress:
+        bar = progress.add_task("shapes", total=2 * len(names))
+        n = arguments.vertices or shapes.N_VERTICES
+        for row in shapes.measured(names, n, arguments.steps, lambda: progress.update(bar, advance=1)):
+            shapes.write_record(path, {"record": "shapes", **asdict(row)})
+            rows.append(row)
+    text = shapes.markdown(environment, rows)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    Console(width=200).print(text, markup=False, highlight=False)
+    return int(not all(row.met for row in rows))
