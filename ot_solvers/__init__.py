@@ -25,6 +25,17 @@ from .pairwise import PairwiseProgress, pairwise_wasserstein
 from .path import solve_path
 from .regularisers import Entropic, Quadratic, SparsityConstrained
 from .result import Solution
+from .sliced import (
+    LineTransport,
+    MaxSlicedDistance,
+    SlicedDistance,
+    SlicedPlan,
+    SlicedProgress,
+    max_sliced_wasserstein,
+    sliced_plan,
+    sliced_wasserstein,
+    wasserstein_1d,
+)
 from .solvers import (
     SNS,
     Assignment,
@@ -58,6 +69,8 @@ __all__ = [
     "DivergenceResult",
     "Entropic",
     "InfeasibleError",
+    "LineTransport",
+    "MaxSlicedDistance",
     "Newton",
     "PairwiseProgress",
     "PerformanceWarning",
@@ -67,6 +80,9 @@ __all__ = [
     "SemismoothNewton",
     "Simplex",
     "Sinkhorn",
+    "SlicedDistance",
+    "SlicedPlan",
+    "SlicedProgress",
     "Solution",
     "Sorting",
     "SparsityConstrained",
@@ -80,10 +96,13 @@ __all__ = [
     "dependency",
     "geometry",
     "get_num_threads",
+    "max_sliced_wasserstein",
     "pairwise_wasserstein",
     "set_num_threads",
     "shapes",
     "sinkhorn_divergence",
+    "sliced_plan",
+    "sliced_wasserstein",
     "solve",
     "solve_batch",
     "solve_grid",
@@ -92,6 +111,7 @@ __all__ = [
     "solve_sample_batch",
     "statistics",
     "wasserstein",
+    "wasserstein_1d",
 ]
 
 

@@ -403,7 +403,7 @@ def run_problem(
     n, m = geometry.shape
     shapes = ((n,), (m,)) if grid_shape is None else (grid_shape, grid_shape)
     init = None if options.init is None else internal_potentials(options.init, problem, shapes)
-    init_eps = options.init.reg if isinstance(options.init, Solution) else None
+    init_eps = options.init._init_reg if isinstance(options.init, Solution) else None
     solver, reason = auto.choose(method, problem)
     outcome = _solve_by_rows(solver, problem, engine, Control(tol, max_iter, init, options.callback, init_eps))
     outcome.method_reason = outcome.method_reason or reason
@@ -451,14 +451,7 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
             return _partial_problem(geometry, masses, absolute(reg, geometry, engine))
     rho = pair or (math.inf, math.inf)
     balanced = rho == (math.inf, math.inf)
-    try:
-        weights_a, weights_b, mass = normalise_masses(
-            weights_a, weights_b, balanced=balanced, rtol=1e-3 if _coarse(a, b, library) else 1e-6
-        )
-    except UnequalMasses as error:
-        given = [name for name, w in (("a", a), ("b", b)) if w is None]
-        hint = f" ({given[0]} was not given: uniform, with sum 1)" if given else ""
-        raise ValueError(f"{error}{hint}") from None
+    weights_a, weights_b, mass = read_masses(a, b, weights_a, weights_b, library, balanced)
     penalties = make_penalty(rho[0], options.unbalanced_type), make_penalty(rho[1], options.unbalanced_type)
     _check_reach(geometry, weights_a, weights_b, penalties)
     strength = absolute(reg, geometry, engine)
@@ -471,6 +464,33 @@ def _build_problem(geometry, a, b, library, options, reg, engine, grid_shape) ->
         term = QuadraticTerm(strength * mass, most_a, most_b)
         return Problem(geometry, weights_a, weights_b, mass, 0.0, penalties[0], penalties[1], quadratic=term)
     return Problem(geometry, weights_a, weights_b, mass, strength, *penalties, balanced=balanced)
+
+
+def read_masses(
+    a: Any, b: Any, weights_a: np.ndarray, weights_b: np.ndarray, library: Library, balanced: bool = True
+):
+    """Checked weights with their mass taken out; where balanced, with equal sums.
+
+    Parameters
+    ----------
+    a, b
+        As the user gave them.
+    weights_a, weights_b : (n,), (m,) arrays
+    library : Library
+    balanced : bool
+
+    Returns
+    -------
+    weights_a, weights_b, mass
+    """
+    try:
+        return normalise_masses(
+            weights_a, weights_b, balanced=balanced, rtol=1e-3 if _coarse(a, b, library) else 1e-6
+        )
+    except UnequalMasses as error:
+        given = [name for name, w in (("a", a), ("b", b)) if w is None]
+        hint = f" ({given[0]} was not given: uniform, with sum 1)" if given else ""
+        raise ValueError(f"{error}{hint}") from None
 
 
 def _partial_problem(geometry, masses: PartialMasses, eps: float) -> Problem:

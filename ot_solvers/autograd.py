@@ -12,6 +12,10 @@ from typing import Any
 __all__ = ["attached", "off_graph", "on_graph"]
 
 
+#: Where results that are no solutions are put on the graph.
+_MODULES = {"batch": "batches", "sliced": "sliced", "max_sliced": "sliced", "line": "sliced"}
+
+
 def on_graph(*values: Any) -> bool:
     """Whether any of these is a tensor whose gradient will be asked for."""
     torch = sys.modules.get("torch")
@@ -40,12 +44,12 @@ def attached(kind: str, result: Any, **leaves: Any) -> Any:
 
     Parameters
     ----------
-    kind : {"solution", "divergence", "batch"}
+    kind : {"solution", "divergence", "batch", "sliced", "max_sliced", "line"}
     result
         Of the solve without the graph.
     leaves
         The caller's arguments by name.
     """
     # The layers build on the entry points, which know them by name only.
-    graph = importlib.import_module("ot_solvers.layers.torch." + ("batches" if kind == "batch" else "graph"))
+    graph = importlib.import_module(f"ot_solvers.layers.torch.{_MODULES.get(kind, 'graph')}")
     return getattr(graph, f"attach_{kind}")(result, **leaves)

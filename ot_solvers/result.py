@@ -83,6 +83,11 @@ class Solution(Sampled):
         return problem.eps if problem.quadratic is None else problem.quadratic.gamma / problem.mass
 
     @property
+    def _init_reg(self) -> float:
+        """The eps that the potentials are good for, as a start of another solve."""
+        return self.reg
+
+    @property
     def geometry(self):
         """The geometry of the cost, shape (n, m)."""
         return self._problem.geometry
@@ -459,7 +464,7 @@ class Solution(Sampled):
     def __repr__(self) -> str:
         n, m = self.shape
         problem = self._problem
-        kind = "quadratic" if problem.quadratic else "entropic" if self.reg else "exact"
+        kind = self._kind
         what = "balanced" if problem.balanced else "partial" if problem.partial else "unbalanced"
         parts = f"   (reg = {self.reg:.6g}, <P, C> = {self._problem.mass * self._linear:.10g})"
         ended = self.status.value if self.reg or not self.converged else "no pair can improve the plan"
@@ -478,6 +483,10 @@ class Solution(Sampled):
             lines.append(f"                  {self.method_reason}")
         lines.append("  more            .gap .bounds .potentials .plan .sparse_plan() .barycentric_map() .plot()")
         return "\n".join(lines)
+
+    @property
+    def _kind(self) -> str:
+        return "quadratic" if self._problem.quadratic else "entropic" if self.reg else "exact"
 
     def _entries(self) -> list[str]:
         """How sparse a quadratic plan is, for people."""

@@ -24,6 +24,10 @@ class Status(Enum):
         "tol is below what rounding allows here: use a larger tol or reg, float64 arrays if these are float32, or "
         "points centred near the origin; the answer is as good as the arithmetic allows"
     )
+    FEASIBLE = (
+        "a plan with the right marginals that need not be the best one: the gap bounds what it costs too much; "
+        "warm-start an exact or entropic solve with init=plan"
+    )
     INFEASIBLE = (
         "no plan with these marginals was found that avoids the forbidden (+inf) pairs, or has so few entries: "
         "allow more of them, or use unbalanced= or a smaller mass="

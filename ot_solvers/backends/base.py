@@ -22,6 +22,7 @@ from ..penalties import Penalty
 from ..plans.gibbs import GibbsPlan
 from ..plans.stack import GibbsStack
 from . import blockwise
+from .line_primitives import LinePrimitives
 from .sparse_factor import SparseBipartite
 
 __all__ = [
@@ -121,7 +122,7 @@ class ExactBatch(NamedTuple):
     masses: np.ndarray
 
 
-class Backend:
+class Backend(LinePrimitives):
     """Where reductions run. Subclasses override primitives with fast versions for the geometries they know."""
 
     name = "generic"

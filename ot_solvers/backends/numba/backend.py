@@ -38,6 +38,7 @@ from .pairs import pair_costs
 from .parallel import block_bounds, run
 from .projection import Asked, Made, project_blocks
 from .rows import row_source
+from .sliced import NumbaLines
 from .stacks import readable
 from .sweep_entries import sweep_entries_block as sweep_entries_kernel
 from .tiled_rows import MASS_FLOOR, TiledCloud
@@ -80,7 +81,7 @@ SMALL_PAIRS = 1 << 13
 STORED_BYTES = 8 << 30
 
 
-class NumbaBackend(Backend):
+class NumbaBackend(NumbaLines, Backend):
     """NumPy arrays, all cores, compiled kernels with a disk cache."""
 
     name = "numba"

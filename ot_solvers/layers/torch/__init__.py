@@ -14,6 +14,7 @@ from .losses import OTLoss, SinkhornDivergenceLoss
 from .matching import MatchingLayer, match
 from .routing import Routing, SparseRouter
 from .sampling import OTPlanSampler
+from .sliced import SlicedWassersteinLoss
 
 __all__ = [
     "EMOLoss",
@@ -24,6 +25,7 @@ __all__ = [
     "OTPlanSampler",
     "Routing",
     "SinkhornDivergenceLoss",
+    "SlicedWassersteinLoss",
     "SparseRouter",
     "WeightDiagnostics",
     "choose_kappa",

@@ -13,7 +13,7 @@ from ...batch import solve_sample_batch
 from ...divergence import sinkhorn_divergence
 from ...regularisers import Entropic
 
-__all__ = ["OTLoss", "SinkhornDivergenceLoss"]
+__all__ = ["OTLoss", "SinkhornDivergenceLoss", "check_pairs", "full_precision", "weights_of"]
 
 #: Where no regularisation is given.
 DEFAULT = Entropic(0.05, relative_to="mean")
@@ -76,14 +76,8 @@ class _TransportLoss(nn.Module):
         -------
         0-d tensor, or (B,) tensor with ``reduction="none"`` for a batch
         """
-        for name, z in (("x", x), ("y", y)):
-            if not isinstance(z, torch.Tensor):
-                raise TypeError(f"{name} must be a torch tensor, not {type(z).__name__}")
-            if z.ndim not in (2, 3):
-                raise ValueError(f"{name} has shape {tuple(z.shape)}; expected (n, d) or (B, n, d)")
-        if x.ndim != y.ndim or (x.ndim == 3 and x.shape[0] != y.shape[0]):
-            raise ValueError(f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; expected pairs of clouds")
-        with _full_precision(x):
+        check_pairs(x, y)
+        with full_precision(x):
             if x.ndim == 2:
                 return self._once(0, x, y, a, b)
             values = self._batch(x, y, a, b)
@@ -93,7 +87,9 @@ class _TransportLoss(nn.Module):
 
     def _batch(self, x, y, a, b) -> torch.Tensor:
         """(B,) values."""
-        return torch.stack([self._once(k, x[k], y[k], _of(a, k), _of(b, k)) for k in range(x.shape[0])])
+        return torch.stack(
+            [self._once(k, x[k], y[k], weights_of(a, k), weights_of(b, k)) for k in range(x.shape[0])]
+        )
 
     def _once(self, k: int, x, y, a, b) -> torch.Tensor:
         last = self._last.get(k)
@@ -189,15 +185,26 @@ class SinkhornDivergenceLoss(_TransportLoss):
         return getattr(result, "_plain", result)
 
 
+def check_pairs(x: Any, y: Any) -> None:
+    """Raise for what is no cloud, or no batch of clouds, on both sides."""
+    for name, z in (("x", x), ("y", y)):
+        if not isinstance(z, torch.Tensor):
+            raise TypeError(f"{name} must be a torch tensor, not {type(z).__name__}")
+        if z.ndim not in (2, 3):
+            raise ValueError(f"{name} has shape {tuple(z.shape)}; expected (n, d) or (B, n, d)")
+    if x.ndim != y.ndim or (x.ndim == 3 and x.shape[0] != y.shape[0]):
+        raise ValueError(f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; expected pairs of clouds")
+
+
 def _plain(solution):
     return getattr(solution, "_plain", solution)
 
 
-def _of(weights: torch.Tensor | None, k: int) -> torch.Tensor | None:
+def weights_of(weights: torch.Tensor | None, k: int) -> torch.Tensor | None:
     """Weights of problem k: its own, or those that all share."""
     return weights[k] if weights is not None and weights.ndim == 2 else weights
 
 
-def _full_precision(x: torch.Tensor) -> contextlib.AbstractContextManager:
+def full_precision(x: torch.Tensor) -> contextlib.AbstractContextManager:
     """Autocast off: solves know what precision they need."""
     return torch.autocast(x.device.type, enabled=False)
