@@ -1,4 +1,4 @@
-"""How well shapes are matched: mean geodesic errors of all example pairs, with and without each part of the method.
+"""How well shapes are matched: mean geodesic errors of all pairs, with and without each part of the method.
 
 ``python -m benchmarks shapes`` runs it. Errors depend on the seed and, a little, on the machine's rounding.
 """
@@ -119,12 +119,12 @@ def markdown(environment: dict, rows: list[Row]) -> str:
         f"Python {environment['python']}; {environment['cpu']}, {environment['threads']} threads; "
         f"commit {environment['commit']}; {environment['date']}",
         "",
-        "Mean geodesic error x 100, in units of the square root of the area. Nearest: neighbours in the space of wave",
-        "kernel signatures. Learned: functional maps of features that were trained on the pair, without any",
+        "Mean geodesic error x 100, in units of the square root of the area. Nearest: neighbours in the space of",
+        "wave kernel signatures. Learned: functional maps of features that were trained on the pair, without any",
         "correspondence, and without or with the sliced Wasserstein loss. Refined: after the adaptive refinement.",
-        "Area: under the curve of correct points up to 0.2, of the last map. Seconds: from two meshes to the refined",
-        "map, without and with the sliced loss. Asked for: refined better than nearest and than learned, and near-",
-        f"isometric pairs not above {TARGET:g}.",
+        "Area: under the curve of correct points up to 0.2, of the last map. Seconds: from two meshes to the",
+        "refined map, without and with the sliced loss. Asked for: refined better than nearest and than learned,",
+        f"and pairs that are nearly isometric not above {TARGET:g}.",
         "",
         "| pair | near-isometric | vertices | nearest | learned | learned, sliced | refined | refined, sliced "
         "| area | seconds | asked for |",

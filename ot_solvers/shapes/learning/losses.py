@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch.utils.checkpoint import checkpoint
+
+from .sinkhorn import unrolled_sinkhorn
 
 __all__ = ["FunctionalMaps", "coupling_loss", "dirichlet_loss", "entropic_map", "soft_map", "structure_loss"]
 
@@ -13,6 +14,9 @@ __all__ = ["FunctionalMaps", "coupling_loss", "dirichlet_loss", "entropic_map", 
 TEMPERATURE = 0.07
 #: Of the entropic plan: relative to the mean squared distance of features, and rounds of Sinkhorn.
 REG, ROUNDS = 0.02, 10
+#: Costs in units of the regularisation beyond which pairs are all the same: next to no mass is at stake, and
+#: denormal numbers would make everything several times slower.
+FARTHEST = 75.0
 
 
 class FunctionalMaps(NamedTuple):
@@ -131,24 +135,9 @@ def entropic_map(
     -------
     (n, m) tensor, (m, n) tensor
         Rows of the plan, and columns, scaled to sum 1.
-
-    Notes
-    -----
-    A given number of rounds is part of the method, so they are unrolled here; plans that are solved to a tolerance
-    and differentiated implicitly are `ot_solvers.layers.torch.match`. Only potentials are kept for the backward
-    pass, which forms each (n, m) matrix again.
     """
     costs = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * (x @ y.T)
-    costs = costs / (reg * costs.mean().detach())
+    costs = (costs / (reg * costs.mean().detach())).clamp_max(FARTHEST)
     log_a, log_b = a.log(), b.log()
-    g = torch.zeros_like(b)
-    f = torch.zeros_like(a)
-    for _ in range(rounds):
-        f, g = checkpoint(_round, costs, g, log_a, log_b, use_reentrant=False, preserve_rng_state=False)
+    f, g = unrolled_sinkhorn(costs, log_a, log_b, rounds)
     return (g + log_b - costs).softmax(1), (f + log_a - costs.T).softmax(1)
-
-
-def _round(costs: torch.Tensor, g: torch.Tensor, log_a: torch.Tensor, log_b: torch.Tensor):
-    """One update of both potentials, in units of the regularisation."""
-    f = -torch.logsumexp(g + log_b - costs, dim=1)
-    return f, -torch.logsumexp((f + log_a)[:, None] - costs, dim=0)
