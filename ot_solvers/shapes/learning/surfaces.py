@@ -81,4 +81,4 @@ class Surface:
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32)
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
