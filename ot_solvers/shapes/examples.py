@@ -59,7 +59,7 @@ def _two_nets(pose: str, build: str = "medium") -> Callable[[int, int], tuple[Me
 EXAMPLES: Mapping[str, _Example] = {
     "walk": _Example("body: at rest, walking", True, _body("rest"), _body("walk")),
     "wave": _Example("body: walking, waving", True, _body("walk"), _body("wave")),
-    "sit": _Example("body: waving, sitting", True, _body("wave"), _body("sit")),
+    "sit": _Example("body: at rest, sitting", True, _body("rest"), _body("sit")),
     "remeshed": _Example(
         "body: at rest, walking, other triangles",
         True,

@@ -21,7 +21,7 @@ __all__ = ["Learner", "Losses"]
 #: Steps of the refinement of one pair, and their size.
 REFINEMENT_STEPS, REFINEMENT_RATE = 15, 1e-3
 #: Size of the first step of learning; it falls to a twentieth along a cosine.
-RATE = 2e-3
+RATE = 5e-3
 #: Largest norm of a gradient.
 CLIP = 1.0
 #: Directions of a sliced distance, and the weight of the loss.
