@@ -183,13 +183,11 @@ class CorrespondenceNetwork:
 
     Examples
     --------
-    A network that has learned from some pairs matches others:
+    A network that has learned from some pairs matches others::
 
-    >>> from ot_solvers import shapes
-    >>> pair = shapes.example_pair("bent", 300)
-    >>> network = shapes.CorrespondenceNetwork(sliced=False).fit([(pair.x, pair.y)], steps=3)
-    >>> network.correspond(pair.x, pair.y, refine=False).point_map.shape == pair.truth.shape
-    True
+        poses = [shapes.body(pose) for pose in ("rest", "walk", "wave")]
+        network = shapes.CorrespondenceNetwork().fit([poses[:2], poses[1:]], steps=200)
+        network.correspond(poses[0], shapes.body("sit")).point_map
     """
 
     def __init__(
@@ -279,8 +277,7 @@ class CorrespondenceNetwork:
 
     def _surfaces(self, pair, refine: bool, refined_frequencies: int | None = None) -> tuple[Surface, Surface]:
         """Both shapes, of unit area, with the frequencies that will be needed."""
-        from .learning.surfaces import Surface
-
+        Surface = _surface_class()
         smaller = min(mesh.n_vertices for mesh in pair)
         learned = min(LEARNED, smaller // 8) if self.frequencies is None else self.frequencies
         learned = wanted = read_count(learned, "frequencies", 3, smaller - 2)
@@ -382,11 +379,11 @@ def correspond(
 
     Examples
     --------
-    >>> from ot_solvers import shapes
-    >>> pair = shapes.example_pair("walk", 500)
-    >>> found = shapes.correspond(pair.x, pair.y, sliced=False, steps=5)  # doctest: +SKIP
-    >>> shapes.mean_geodesic_error(pair.y, found.point_map, pair.truth)  # doctest: +SKIP
-    1.2
+    ::
+
+        pair = shapes.example_pair("walk", 500)
+        found = shapes.correspond(pair.x, pair.y)
+        shapes.mean_geodesic_error(pair.y, found.point_map, pair.truth)
     """
     start = time.perf_counter()
     network = CorrespondenceNetwork(sliced=sliced, smoothness=smoothness, frequencies=frequencies, seed=seed)
@@ -414,6 +411,14 @@ def descriptor_map(x: Mesh, y: Mesh) -> np.ndarray:
     References
     ----------
     [aubry:11]_
+
+    Examples
+    --------
+    >>> from ot_solvers import shapes
+    >>> mesh = shapes.cylinder(1.0, n_vertices=300)
+    >>> other, where = mesh.shuffled(seed=0)
+    >>> bool((shapes.descriptor_map(mesh, other) == where).all())
+    True
     """
     x, y = _read_pair(x, y)
     k = min(FREQUENCIES, x.n_vertices - 2, y.n_vertices - 2)
@@ -430,6 +435,17 @@ def _upsampled_maps(functional, pair) -> _Maps:
     forth, yx = upsampled(yx, x, y, x.values.size)
     back, xy = upsampled(xy, y, x, y.values.size)
     return _Maps(forth, back, xy, yx)
+
+
+def _surface_class() -> type[Surface]:
+    """`Surface`, or advice: here torch is first needed."""
+    try:
+        from .learning.surfaces import Surface
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModuleNotFoundError("learning needs torch: pip install ot_solvers[torch]", name="torch") from None
+    return Surface
 
 
 def _follow(stage: str, losses: Iterator, history: list, callback, start: float) -> bool:

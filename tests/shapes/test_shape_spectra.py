@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -114,3 +119,25 @@ def test_bad_signatures():
         shapes.wave_kernel_signature(basis, 1)
     with pytest.raises(ValueError, match="basis has 2 frequencies; expected 3 or more"):
         shapes.wave_kernel_signature(basis.first(2))
+
+
+def test_all_but_learning_does_without_torch():
+    code = """
+import sys
+sys.modules["torch"] = None
+from ot_solvers import shapes
+mesh = shapes.torus(n_vertices=250)
+other, where = mesh.shuffled(seed=0)
+print((shapes.descriptor_map(mesh, other) == where).all())
+try:
+    shapes.correspond(mesh, other)
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    root = Path(shapes.__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["True", "learning needs torch: pip install ot_solvers[torch]"]
