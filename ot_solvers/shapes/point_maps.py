@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .laplacian import Eigenbasis
 
 __all__ = ["functional_from_point_map", "point_map_from_functional", "upsampled"]
+
+#: Distances that are held at once: 32 MB.
+BLOCK = 1 << 22
 
 
 def point_map_from_functional(C: np.ndarray, source: Eigenbasis, target: Eigenbasis) -> np.ndarray:
@@ -46,7 +48,15 @@ def point_map_from_functional(C: np.ndarray, source: Eigenbasis, target: Eigenba
     if C.ndim != 2 or not 1 <= C.shape[0] <= k or not 1 <= C.shape[1] <= l:
         raise ValueError(f"C has shape {C.shape}; expected at most ({k}, {l}), the frequencies of both bases")
     k, l = C.shape
-    return np.asarray(cKDTree(target.vectors[:, :l]).query(source.vectors[:, :k] @ C)[1])
+    return _nearest(source.vectors[:, :k] @ C, target.vectors[:, :l])
+
+
+def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """For each point the nearest target. By products of blocks: trees do not help in dozens of dimensions."""
+    half = 0.5 * (targets**2).sum(1)
+    rows = max(1, BLOCK // len(targets))
+    blocks = (points[k : k + rows] @ targets.T - half for k in range(0, len(points), rows))
+    return np.concatenate([scores.argmax(axis=1) for scores in blocks])
 
 
 def functional_from_point_map(point_map: Any, source: Eigenbasis, target: Eigenbasis) -> np.ndarray:

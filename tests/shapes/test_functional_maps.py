@@ -97,6 +97,19 @@ def test_upsampling_improves_a_coarse_map():
     assert errors[1] < 0.1 * errors[0]
 
 
+def test_point_maps_go_to_the_nearest_neighbour(monkeypatch):
+    from scipy.spatial import cKDTree
+
+    from ot_solvers.shapes import point_maps
+
+    x, y = (shapes.eigenbasis(m, 12) for m in (shapes.torus(n_vertices=300), shapes.cylinder(n_vertices=250)))
+    C = np.random.default_rng(0).normal(size=(12, 10))
+    expected = cKDTree(y.vectors[:, :10]).query(x.vectors @ C)[1]
+    np.testing.assert_array_equal(shapes.point_map_from_functional(C, x, y), expected)
+    monkeypatch.setattr(point_maps, "BLOCK", 1000)  # several blocks
+    np.testing.assert_array_equal(shapes.point_map_from_functional(C, x, y), expected)
+
+
 def test_bad_point_maps(basis):
     with pytest.raises(ValueError, match=r"C has shape \(41, 40\); expected at most \(40, 40\)"):
         shapes.point_map_from_functional(np.ones((41, 40)), basis, basis)
