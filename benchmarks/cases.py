@@ -43,12 +43,21 @@ class Contender:
     @property
     def ours(self) -> bool:
         """Whether this is `ot_solvers`."""
-        return self.adapter.startswith(("ours:", "kernels:"))
+        return self._library in ("ours", "kernels")
+
+    @property
+    def _module(self) -> str:
+        return self.adapter.partition(":")[0]
+
+    @property
+    def _library(self) -> str:
+        """Of the modules of a library's adapters, what comes before the underscore: ``pot``, ``pot_sliced``."""
+        return self._module.partition("_")[0]
 
     def matches(self, patterns: list[str]) -> bool:
         """Whether a name or a library is asked for; shell-style patterns."""
-        library = self.adapter.partition(":")[0]
-        return any(fnmatchcase(self.name, p) or fnmatchcase(library, p) for p in patterns)
+        names = self.name, self._module, self._library
+        return any(fnmatchcase(name, p) for name in names for p in patterns)
 
 
 @dataclass(frozen=True)

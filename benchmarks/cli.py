@@ -1,4 +1,4 @@
-"""The command line: ``list``, ``run``, ``report``, ``compare``, ``coverage`` and ``shapes``."""
+"""The command line: ``list``, ``run``, ``report``, ``compare``, ``coverage``, ``directions``, ``shapes``."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
     coverage.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
     coverage.set_defaults(action=do_coverage)
 
+    directions = commands.add_parser("directions", help="how many directions sliced distances need: minutes")
+    directions.add_argument("--settings", type=_patterns, metavar="A,B", help="only these (shell-style patterns)")
+    directions.add_argument("--seeds", type=_several, help="per number of directions (default: 200)")
+    directions.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
+    directions.set_defaults(action=do_directions)
+
     shapes = commands.add_parser("shapes", help="errors of shape correspondence: half an hour")
     shapes.add_argument("--pairs", type=_patterns, metavar="A,B", help="only these (shell-style patterns)")
     shapes.add_argument("--vertices", type=_positive, help="of each shape, about (default: 2000)")
@@ -92,6 +98,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _several(text: str) -> int:
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"must be at least 2, not {value}")
     return value
 
 
@@ -230,17 +243,9 @@ def do_coverage(arguments) -> int:
 
     from . import coverage
 
-    wanted = arguments.settings or ["*"]
-    settings = [s for s in coverage.SETTINGS if any(fnmatchcase(s.name, pattern) for pattern in wanted)]
-    if not settings:
-        names = ", ".join(s.name for s in coverage.SETTINGS)
-        raise ValueError(f"no setting matches {','.join(wanted)!r}; there are {names}")
+    settings = _settings(coverage.SETTINGS, arguments.settings)
     draws = arguments.draws or coverage.DRAWS
-    arguments.resume = False
-    arguments.suites = ["coverage"]
-    path = _output(arguments)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    environment = describe(_cpus())
+    path, environment = _begin(arguments, "coverage")
     coverage.write_record(path, {"record": "environment", **environment})
     rows = []
     with Progress() as progress:
@@ -254,6 +259,31 @@ def do_coverage(arguments) -> int:
     return int(any(row.met is False for row in rows))
 
 
+def do_directions(arguments) -> int:
+    """Measure errors by the number of directions; 1 where a target is missed."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from . import coverage, directions
+
+    settings = _settings(directions.SETTINGS, arguments.settings)
+    path, environment = _begin(arguments, "directions")
+    coverage.write_record(path, {"record": "environment", **environment})
+    found = []
+    with Progress() as progress:
+        ways = len(directions.SAMPLINGS) * len(directions.CONTROL_VARIATES) * len(directions.NUMBERS)
+        bar = progress.add_task("directions", total=ways * len(settings))
+        seeds, step = arguments.seeds or directions.SEEDS, lambda: progress.update(bar, advance=1)
+        for comparison in directions.measured(settings, seeds, directions.NUMBERS, step):
+            coverage.write_record(path, {"record": "directions", **comparison.as_record()})
+            found.append(comparison)
+    text = directions.markdown(environment, found)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    directions.plot(found, path.with_suffix(".png"))
+    Console(width=160).print(text, markup=False, highlight=False)
+    return int(any(comparison.met is False for comparison in found))
+
+
 def do_shapes(arguments) -> int:
     """Match pairs of shapes; 1 where an error is not as small as it should be."""
     from rich.console import Console
@@ -261,27 +291,46 @@ def do_shapes(arguments) -> int:
 
     import ot_solvers
 
-    from . import shapes
+    from . import coverage, shapes
 
-    wanted = arguments.pairs or ["*"]
     known = ot_solvers.shapes.EXAMPLES
-    names = [name for name in known if any(fnmatchcase(name, pattern) for pattern in wanted)]
+    names = [name for name in known if any(fnmatchcase(name, p) for p in arguments.pairs or ["*"])]
     if not names:
-        raise ValueError(f"no pair matches {','.join(wanted)!r}; there are {', '.join(known)}")
-    arguments.resume = False
-    arguments.suites = ["shapes"]
-    path = _output(arguments)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    environment = describe(_cpus())
-    shapes.write_record(path, {"record": "environment", **environment})
+        raise ValueError(f"no pair matches {','.join(arguments.pairs)!r}; there are {', '.join(known)}")
+    path, environment = _begin(arguments, "shapes")
+    coverage.write_record(path, {"record": "environment", **environment})
     rows = []
     with Progress() as progress:
         bar = progress.add_task("shapes", total=2 * len(names))
         n = arguments.vertices or shapes.N_VERTICES
         for row in shapes.measured(names, n, arguments.steps, lambda: progress.update(bar, advance=1)):
-            shapes.write_record(path, {"record": "shapes", **asdict(row)})
+            coverage.write_record(path, {"record": "shapes", **asdict(row)})
             rows.append(row)
     text = shapes.markdown(environment, rows)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     Console(width=200).print(text, markup=False, highlight=False)
     return int(not all(row.met for row in rows))
+
+
+def _settings(known: Sequence, patterns: list[str] | None) -> list:
+    """Those that are asked for.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    wanted = patterns or ["*"]
+    settings = [s for s in known if any(fnmatchcase(s.name, pattern) for pattern in wanted)]
+    if not settings:
+        raise ValueError(f"no setting matches {','.join(wanted)!r}; there are {', '.join(s.name for s in known)}")
+    return settings
+
+
+def _begin(arguments, name: str) -> tuple[Path, dict]:
+    """Result file and environment of a program that is no suite."""
+    arguments.resume = False
+    arguments.suites = [name]
+    path = _output(arguments)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path, describe(_cpus())

@@ -15,6 +15,8 @@ from .problems import Problem, cost_blocks
 
 #: Small problems that the judge looks at; rows, and columns, of a huge one.
 VALUES, SOME = 200, 500
+#: Projections of points beyond which the judge looks at some directions only.
+MOST_PROJECTIONS = 5 * 10**7
 #: Marginal error up to which the value of a plan bounds the optimum.
 FEASIBLE = 1e-9
 
@@ -112,6 +114,31 @@ class ValuesVerdict:
     """
 
     value_error: float
+    judged: int
+
+    def as_record(self) -> dict:
+        """Plain values for a result file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SlicedVerdict:
+    """What the judge found of a sliced distance of order 2.
+
+    Attributes
+    ----------
+    value_error : float
+        The largest of three: the relative error of the distance over the directions looked at, how far the
+        distance is from the root of the mean over all that were returned, and how far directions of the answer's
+        own are from unit vectors. ``inf`` where something is not finite.
+    distance : float
+        Over the directions looked at.
+    judged : int
+        Directions looked at.
+    """
+
+    value_error: float
+    distance: float
     judged: int
 
     def as_record(self) -> dict:
@@ -435,6 +462,57 @@ def judge_values(problem: Problem, values) -> ValuesVerdict:
         optimum = _linear_programme(C, a, b)
         errors.append(abs(values[k] - optimum) / optimum)
     return ValuesVerdict(float(max(errors)), len(some))
+
+
+def judge_sliced(problem: Problem, values, distance, own=None) -> SlicedVerdict:
+    """Judge a sliced distance of order 2: projections in float64, sorted, quantiles matched.
+
+    Parameters
+    ----------
+    problem : Problem
+    values : (L,) array
+        Squared distances along the directions.
+    distance : float
+        What was made of them.
+    own : (L, d) array, optional
+        The answer's directions, instead of those of the problem.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the directions.
+    """
+    directions = np.asarray(problem.directions if own is None else own, np.float64)
+    values = np.asarray(values, np.float64)
+    if values.shape != (len(directions),):
+        raise ValueError(f"values must have shape {(len(directions),)}, not {values.shape}")
+    most = max(1, MOST_PROJECTIONS // sum(problem.shape))
+    some = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
+    x, y = (np.asarray(z, np.float64) for z in (problem.x, problem.y))
+    a, b = problem.told_weights
+    truth = np.array([line_cost(x @ theta, y @ theta, a, b) for theta in directions[some]])
+    with np.errstate(invalid="ignore"):
+        expected, given, seen = (np.sqrt(costs.mean()) for costs in (truth, values, values[some]))
+    # Directions of the answer's own have to be of length 1, as those of a problem are.
+    longest = 0.0 if own is None else np.abs(np.linalg.norm(directions, axis=1) - 1).max()
+    errors = abs(seen - expected) / expected, abs(float(distance) - given) / expected, longest
+    error = max(map(float, errors)) if np.isfinite(errors).all() else float("inf")
+    return SlicedVerdict(error, float(expected), len(some))
+
+
+def line_cost(u, v, a=None, b=None) -> float:
+    """Squared Wasserstein distance of order 2 on a line; without weights all points count the same."""
+    if a is None and b is None and len(u) == len(v):
+        return float(np.square(np.sort(u) - np.sort(v)).mean())
+    quantiles = []
+    for points, weights in ((u, a), (v, b)):
+        order = np.argsort(points)
+        # Extended precision, where there is one: rounding adds up along a million of weights.
+        masses = (np.ones(len(points)) if weights is None else weights[order]).astype(np.longdouble)
+        quantiles.append((points[order], (masses.cumsum() / masses.sum()).astype(np.float64)))
+    levels = np.sort(np.concatenate([reached for _, reached in quantiles]))
+    at = [points[np.minimum(np.searchsorted(reached, levels), len(points) - 1)] for points, reached in quantiles]
+    return float(np.diff(levels, prepend=0.0) @ np.square(at[0] - at[1]))
 
 
 def _linear_programme(C, a, b) -> float:

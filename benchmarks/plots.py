@@ -77,4 +77,4 @@ def _mark(row: Row) -> str:
 def _colour(row: Row) -> str:
     if row.ours:
         return OURS
-    return LIMIT if row.name.startswith("exp-limit") else PEER
+    return LIMIT if row.name.startswith(("exp-limit", "sort-limit")) else PEER

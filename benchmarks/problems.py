@@ -55,6 +55,8 @@ class ProblemSpec:
         Entries that a column of a quadratic plan may have.
     batch : int >= 1 or None
         So many problems of these sizes between points, with uniform weights and one eps, instead of one.
+    directions : int >= 1 or None
+        Sliced transport: the number of random unit vectors that come with the points. No cost is looked at.
     """
 
     kind: str = "gaussian"
@@ -72,6 +74,7 @@ class ProblemSpec:
     gamma: float | None = None
     k: int | None = None
     batch: int | None = None
+    directions: int | None = None
 
     def build(self) -> Problem:
         """Draw the problem.
@@ -88,6 +91,8 @@ class ProblemSpec:
         rng = np.random.default_rng(self.seed)
         if self.batch is not None:
             return self._batch(rng)
+        if self.directions is not None:
+            return self._sliced(rng)
         if self.kind == "documents":
             x, a, starts_x, y, b, starts_y = documents(rng, self)
             return Problem(a, b, self.eps, 1.0, x, y, None, starts_x, starts_y)
@@ -120,6 +125,16 @@ class ProblemSpec:
         a, b = self._weights(rng, self.n).astype(dtype), self._weights(rng, self.m).astype(dtype)
         max_cost = float(C.max())
         return Problem(a, b, self.eps * max_cost, max_cost, x, y, C if self.stored else None)
+
+    def _sliced(self, rng) -> Problem:
+        if self.kind not in POINTS or self.stored:
+            raise ValueError("directions are of points whose costs are not stored")
+        x, y = POINTS[self.kind](rng, self)
+        a, b = self._weights(rng, self.n), self._weights(rng, self.m)
+        directions = rng.normal(size=(self.directions, x.shape[1]))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        a, b, x, y, directions = (v.astype(self.dtype) for v in (a, b, x, y, directions))
+        return Problem(a, b, self.eps, 1.0, x, y, directions=directions)
 
     def _draw(self, rng):
         """Points, costs, weights; None for what the family does not have."""
@@ -175,6 +190,8 @@ class Problem:
         Strength of the quadratic term; None where there is none.
     k : int or None
         Entries that a column may have; None: any number.
+    directions : (L, d) array or None
+        Sliced transport: unit vectors, up to rounding, one per row.
 
     Notes
     -----
@@ -193,6 +210,7 @@ class Problem:
     mass: float | None = None
     gamma: float | None = None
     k: int | None = None
+    directions: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -203,6 +221,12 @@ class Problem:
     def batch(self) -> int | None:
         """How many problems of one size there are; None where there is one."""
         return len(self.x) if self.x is not None and self.x.ndim == 3 else None
+
+    @property
+    def told_weights(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Weights as a user would hand them over: None for those that are all alike."""
+        a, b = (None if w.min() == w.max() else w for w in (self.a, self.b))
+        return a, b
 
     def each(self):
         """Yield the problems of a batch."""

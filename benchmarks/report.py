@@ -21,7 +21,7 @@ def cells(row: Row) -> list[str]:
     """The cells of one row, as text."""
     verdict = row.setup.get("verdict") or {}
     iterations = row.setup.get("iterations") or (row.setup.get("run") or {}).get("iterations")
-    error = verdict.get("marginal_error")
+    error = verdict.get("marginal_error", verdict.get("value_error"))
     return [
         row.name,
         row.dtype.replace("float", "f"),
@@ -46,6 +46,14 @@ def _mark(row: Row) -> str:
     return {True: " ✓", False: " ✗", None: ""}[row.met]
 
 
+def _peak(setup: dict) -> str:
+    """The target of a peak, and whether it is met."""
+    if "peak_target" not in setup:
+        return ""
+    mark = "✓" if setup["peak_bytes"] <= setup["peak_target"] else "✗"
+    return f", target ≤ {setup['peak_target'] / 1e6:.0f} MB {mark}"
+
+
 def _percent(relative: float | None) -> str:
     """Half a spread, as a percentage."""
     return "–" if relative is None else f"{50 * relative:.0f} %"
@@ -67,8 +75,14 @@ def remarks(row: Row) -> list[str]:
         found.append(f"dual value {verdict['dual']:.7g}, columns of at most {verdict['entries']} entries")
     if setup.get("compile_seconds", 0) >= 0.05:
         found.append(f"compiled in {setup['compile_seconds']:.1f} s")
+    if setup.get("found"):
+        found.append(setup["found"])
+    if setup.get("repeat") == 0 and row.status == "ready":
+        found.append("timed once")
     if "peak_bytes" in setup:
-        found.append(f"peak {setup['peak_bytes'] / 1e6:.1f} MB above inputs ({setup['peak_source']})")
+        found.append(
+            f"peak {setup['peak_bytes'] / 1e6:.1f} MB above inputs ({setup['peak_source']}){_peak(setup)}"
+        )
     if row.noisy:
         found.append("NOISY")
     return found
@@ -93,7 +107,8 @@ def markdown(records: list[dict]) -> str:
         "",
         "Medians over interleaved rounds; ± is half the interquartile range. Ratios are ratios of medians,",
         "± that of the single ratios; below 1 means that `ot_solvers` is faster. Errors are marginal errors",
-        "found by the judge: both sides, 1-norm, float64 (of the short run, where times are per iteration).",
+        "found by the judge: both sides, 1-norm, float64 (of the short run, where times are per iteration);",
+        "of distances and of many optimal costs relative errors.",
     ]
     measured = tables(records)
     if not all(row.converged for table in measured for row in table.rows):

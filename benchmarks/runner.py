@@ -23,6 +23,7 @@ from .judge import (
     judge_plan,
     judge_potentials,
     judge_quadratic,
+    judge_sliced,
     judge_some,
     judge_values,
 )
@@ -148,6 +149,9 @@ class Bench:
             return reply, judge_batch_plans(problem, answer["plan"], answer.get("g")).as_record()
         if problem.batch is not None:
             return reply, judge_batch(problem, answer["f"], answer["g"]).as_record()
+        if "distance" in answer:
+            found = answer["values"], answer["distance"], answer.get("directions")
+            return reply, judge_sliced(problem, *found).as_record()
         if "values" in answer:
             return reply, judge_values(problem, answer["values"]).as_record()
         if problem.gamma is not None and "plan" in answer:

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ot_solvers import shapes
 
@@ -101,12 +99,6 @@ def measured(
     """One pair after another."""
     for name in names:
         yield measure(name, n_vertices, steps, step)
-
-
-def write_record(path: Path, record: dict) -> None:
-    """Append a line."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
 
 
 def markdown(environment: dict, rows: list[Row]) -> str:

@@ -77,7 +77,7 @@ class Session:
         from scipy import sparse
 
         files = {}
-        for name in ("f", "g", "plan", "values"):
+        for name in ("f", "g", "plan", "values", "distance", "directions"):
             array = getattr(answer, name)
             if sparse.issparse(array):
                 files[name] = os.path.join(folder, f"{name}.npz")

@@ -48,7 +48,11 @@ class Answer:
         For solvers that have no potentials in that convention; with Kantorovich potentials `f` and `g` where exact
         solvers have them.
     values : (k,) array or None
-        Optimal costs, where there are many small problems.
+        Optimal costs, where there are many small problems; of sliced distances squared ones, one per direction.
+    distance : float or None
+        A sliced distance of order 2.
+    directions : (L, d) array or None
+        Those of `values`, where they are not the ones of the problem.
     iterations : int or None
         Full iterations (both sides updated), as the library counts them.
     claim : bool or None
@@ -61,6 +65,8 @@ class Answer:
     g: np.ndarray | None = None
     plan: np.ndarray | None = None
     values: np.ndarray | None = None
+    distance: float | None = None
+    directions: np.ndarray | None = None
     iterations: int | None = None
     claim: bool | None = None
     details: dict[str, float] | None = None

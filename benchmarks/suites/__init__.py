@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import batch, exact, large, layers, newton, regimes, sinkhorn, smoke, sns_paper, sparse
+from . import batch, exact, large, layers, newton, regimes, sinkhorn, sliced, smoke, sns_paper, sparse
 from .base import Suite
 
 SUITES: dict[str, Suite] = {
@@ -15,6 +15,7 @@ SUITES: dict[str, Suite] = {
         sparse.SUITE,
         batch.SUITE,
         layers.SUITE,
+        sliced.SUITE,
         regimes.SUITE,
         sns_paper.SUITE,
         smoke.SUITE,

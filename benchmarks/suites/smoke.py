@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from benchmarks.cases import Case, Contender
 from benchmarks.problems import ProblemSpec
+from benchmarks.sliced_tasks import ToDistance
 from benchmarks.tasks import PerIteration, StartUp, ToAccuracy, ToDualValue
 
 from .base import Suite
@@ -63,6 +64,18 @@ SUITE = Suite(
                 Contender("ours", "ours:Quadratic"),
                 Contender("ours-dual", "ours:QuadraticDual", versus="ours", note="without a feasible plan"),
                 Contender("pot-semi-dual", "pot:SmoothSemiDual", versus="ours-dual"),
+            ),
+        ),
+        Case(
+            "sliced",
+            "sliced distance of order 2, n = m = 200, 10 directions",
+            ProblemSpec(n=200, m=200, stored=False, directions=10),
+            ToDistance(round_seconds=0.0),
+            (
+                Contender("ours-f64", "ours_sliced:Distance"),
+                Contender("ours-f32", "ours_sliced:Distance", dtype=F32, versus="ours-f64"),
+                Contender("pot-f64", "pot_sliced:Distance", versus="ours-f64"),
+                Contender("sort-limit-numpy", "sort_limit:NumpySort", versus="ours-f64"),
             ),
         ),
         Case(

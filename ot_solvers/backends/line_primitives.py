@@ -5,6 +5,8 @@ The defaults are the formulas as they stand (`lines`), slow and right.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from . import lines
@@ -68,17 +70,16 @@ class LinePrimitives:
         directions: np.ndarray,
         p: float,
         scale: np.ndarray,
-        weights: bool = False,
-        turns: bool = False,
+        wanted: Collection[str] = ("x", "y"),
     ) -> ProjectedSlopes:
         """`projected_wasserstein`, and derivatives of its product with `scale`, (L,).
 
         Parameters
         ----------
-        weights, turns : bool
-            Whether derivatives by the weights and by the directions are asked for too.
+        wanted : names among "x", "y", "a", "b", "directions"
+            Derivatives that are asked for; others may be None.
         """
-        return lines.projected_slopes(x, y, a, b, directions, p, scale, weights, turns)
+        return lines.projected_slopes(x, y, a, b, directions, p, scale, wanted)
 
     def lifted_costs(
         self, x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, directions: np.ndarray, p: float

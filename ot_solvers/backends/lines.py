@@ -46,8 +46,8 @@ class ProjectedSlopes(NamedTuple):
     """Costs along directions, and derivatives of a weighted sum of them."""
 
     values: np.ndarray  # (L,)
-    x: np.ndarray  # (n, d)
-    y: np.ndarray  # (m, d)
+    x: np.ndarray | None  # (n, d)
+    y: np.ndarray | None  # (m, d)
     a: np.ndarray | None  # (n,)
     b: np.ndarray | None  # (m,)
     directions: np.ndarray | None  # (L, d)
@@ -161,7 +161,7 @@ def projected_wasserstein(x, y, a, b, directions, p) -> np.ndarray:
     return line_wasserstein(u, v, a, b, p)
 
 
-def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=False) -> ProjectedSlopes:
+def projected_slopes(x, y, a, b, directions, p, scale, wanted=("x", "y")) -> ProjectedSlopes:
     u, v = _projected(x, y, directions)
     found = line_slopes(u, v, a, b, p)
     du, dv = scale[:, None] * found.u, scale[:, None] * found.v
@@ -169,9 +169,9 @@ def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=Fals
         found.values,
         du.T @ directions,
         dv.T @ directions,
-        scale @ found.f if weights else None,
-        scale @ found.g if weights else None,
-        du @ _double(x) + dv @ _double(y) if turns else None,
+        scale @ found.f,
+        scale @ found.g,
+        du @ _double(x) + dv @ _double(y),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +68,10 @@ class Clouds:
         args = self.x, self.y, self.a, self.b, directions, self.p
         return finite_costs(self.mass * self.engine.projected_wasserstein(*args))
 
-    def slopes(self, directions: np.ndarray, scale: np.ndarray, weights: bool, turns: bool) -> ProjectedSlopes:
+    def slopes(self, directions: np.ndarray, scale: np.ndarray, wanted: Collection[str]) -> ProjectedSlopes:
         """Costs along directions and derivatives of their sum, weighted by `scale`, for a mass of 1."""
         args = self.x, self.y, self.a, self.b, directions, self.p, scale
-        return self.engine.projected_slopes(*args, weights=weights, turns=turns)
+        return self.engine.projected_slopes(*args, wanted)
 
     def root(self, power: float) -> float:
         """The distance of a p-th power."""

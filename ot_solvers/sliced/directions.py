@@ -15,8 +15,8 @@ from .. import validation as check
 
 __all__ = ["SAMPLINGS", "Directions", "draw", "generator", "read_directions"]
 
-#: Independent randomisations of a low-discrepancy set: a standard error needs a few.
-REPLICATES = 8
+#: Independent randomisations of a low-discrepancy set: a standard error needs a few, and each costs accuracy.
+REPLICATES = 4
 #: How far from 1 the length of a given direction may be, by precision.
 UNIT = {"float32": 1e-4, "float64": 1e-6}
 

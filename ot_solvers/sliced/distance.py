@@ -216,7 +216,7 @@ def sliced_wasserstein(
     count = None if n_projections is None else read_count(n_projections, "n_projections")
     run = _Run(clouds, control_variate, callback)
     if on_graph(*leaves.values()) and goal is None and callback is None:
-        run.wanted = on_graph(leaves["a"], leaves["b"]), on_graph(leaves["directions"])
+        run.wanted = [name for name, leaf in leaves.items() if on_graph(leaf)]
     if directions is not None:
         vectors = read_directions(directions, clouds.d)
         if count not in (None, len(vectors)):
@@ -260,8 +260,8 @@ class _Run:
         self.costs = np.empty(0)
         self.directions = Directions(np.empty((0, clouds.d)), np.empty(0, dtype=np.int64))
         self.stopped = False
-        #: Whether derivatives by weights and by directions will be asked for; None: do not compute any.
-        self.wanted: tuple[bool, bool] | None = None
+        #: Derivatives that will be asked for.
+        self.wanted: list[str] = []
         self.slopes: ProjectedSlopes | None = None
 
     @property
@@ -295,10 +295,10 @@ class _Run:
         done = len(self.costs)
         self.directions = more if done == 0 else self.directions.then(more)
         whole = self.directions
-        if self.wanted is not None:
+        if self.wanted:
             # All directions are known, and with them what each counts: costs and derivatives in one go.
             scale = self.mean_of(np.zeros(len(whole))).weights
-            self.slopes = self.clouds.slopes(whole.vectors, scale, *self.wanted)
+            self.slopes = self.clouds.slopes(whole.vectors, scale, self.wanted)
             self.costs = finite_costs(self.clouds.mass * self.slopes.values)
             return
         for start in range(done, len(whole), step):

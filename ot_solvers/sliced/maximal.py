@@ -140,8 +140,8 @@ def max_sliced_wasserstein(
     Notes
     -----
     Tensors that require gradients stay on their graph: the direction is held, as the envelope theorem allows. The
-    maximum may be at a kink, where two projections change places (common for few points): what comes back there is a
-    derivative of one of the plans that meet. See
+    maximum may be at a kink, where two projections change places (common for few points): what comes back there is
+    a derivative of one of the plans that meet. See
     [deshpande:19]_.
 
     Examples
@@ -211,7 +211,7 @@ class _Ascent:
         """Costs, and their slopes on the sphere."""
         clouds = self.clouds
         found = clouds.engine.projected_slopes(
-            clouds.x, clouds.y, clouds.a, clouds.b, vectors, clouds.p, np.ones(len(vectors)), False, True
+            clouds.x, clouds.y, clouds.a, clouds.b, vectors, clouds.p, np.ones(len(vectors)), ["directions"]
         )
         costs = finite_costs(clouds.mass * found.values)
         assert found.directions is not None  # asked for

@@ -288,7 +288,7 @@ def _potentials(clouds: Clouds, vectors: np.ndarray, rng: np.random.Generator) -
     def summed(lines: np.ndarray, scale: float):
         weights = np.full(len(lines), scale / len(lines))
         found = clouds.engine.projected_slopes(
-            clouds.x, clouds.y, clouds.a, clouds.b, lines, p, weights, weights=True
+            clouds.x, clouds.y, clouds.a, clouds.b, lines, p, weights, ["a", "b"]
         )
         return found.a, found.b
 

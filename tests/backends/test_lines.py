@@ -10,6 +10,7 @@ import ot_solvers as ots
 from ot_solvers.backends import registry
 
 NUMBA, REFERENCE = registry.get("numba"), registry.get("reference")
+ALL = ("x", "y", "a", "b", "directions")
 #: n, m, d and what the weights are.
 CASES = [
     (1, 1, 1, "uniform"),
@@ -55,8 +56,8 @@ def test_kernels_are_the_formulas(case, p, dtype, rng):
     _close(NUMBA.projected_wasserstein(*args), REFERENCE.projected_wasserstein(*args), dtype)
     _close(NUMBA.lifted_costs(*args), REFERENCE.lifted_costs(*args), dtype)
     scale = rng.normal(size=7)
-    found = NUMBA.projected_slopes(*args, scale, weights=True, turns=True)
-    expected = REFERENCE.projected_slopes(*args, scale, weights=True, turns=True)
+    found = NUMBA.projected_slopes(*args, scale, ALL)
+    expected = REFERENCE.projected_slopes(*args, scale, ALL)
     for k, (one, other) in enumerate(zip(found, expected, strict=True)):
         # Signs of differences next to nothing are rounding.
         if not (p == 1 and dtype == np.float32 and k):
@@ -93,7 +94,7 @@ def test_the_same_bits_with_any_number_of_threads(weights, rng):
     try:
         for threads in (1, 2, 5):
             ots.set_num_threads(threads)
-            slopes = NUMBA.projected_slopes(x, y, a, b, vectors, 2.0, scale, weights=True, turns=True)
+            slopes = NUMBA.projected_slopes(x, y, a, b, vectors, 2.0, scale, ALL)
             found.append((NUMBA.projected_wasserstein(x, y, a, b, vectors, 2.0), *slopes))
     finally:
         ots.set_num_threads(before)
@@ -109,8 +110,21 @@ def test_groups_of_directions_add_up(n, rng, monkeypatch):
     x, y, a, b = _clouds(n, n - 10, 3, "gamma", np.float64, rng)
     vectors, scale = _directions(23, 3, rng), rng.normal(size=23)
     args = x, y, a, b, vectors, 2.0, scale
-    whole = NUMBA.projected_slopes(*args, weights=True, turns=True)
+    whole = NUMBA.projected_slopes(*args, ALL)
     monkeypatch.setattr(sliced, "KEPT_KEYS", 6 * n)
-    monkeypatch.setattr(sliced, "KEYS", 4 * n)
-    for one, other in zip(NUMBA.projected_slopes(*args, weights=True, turns=True), whole, strict=True):
+    monkeypatch.setattr(sliced, "SLOPE_KEYS", 4 * n)
+    for one, other in zip(NUMBA.projected_slopes(*args, ALL), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", [(50, 50, 3, "uniform"), (50, 40, 3, "uniform"), (50, 40, 3, "gamma")], ids=str)
+def test_derivatives_that_are_not_asked_for(case, rng):
+    x, y, a, b = _clouds(*case, np.float64, rng)
+    vectors, scale = _directions(6, 3, rng), rng.normal(size=6)
+    args = x, y, a, b, vectors, 2.0, scale
+    whole = NUMBA.projected_slopes(*args, ALL)
+    one, other = NUMBA.projected_slopes(*args, ["x"]), NUMBA.projected_slopes(*args, ["y"])
+    assert one.y is one.a is one.directions is other.x is None
+    np.testing.assert_allclose(one.x, whole.x, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(other.y, whole.y, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(one.values, whole.values, rtol=1e-12)

@@ -154,3 +154,16 @@ def test_peak_memory_sees_an_array_that_is_gone():
         block[::4096] = bytes(len(block[::4096]))  # touch every page
         del block
     assert peak.bytes > 60 * 2**20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep what they like")
+def test_peak_memory_sees_what_is_used_again():
+    def use():
+        """32 MB in blocks that are too small for maps of their own; the last one holds the heap's end."""
+        return [bytearray(b"1") * 100_000 for _ in range(320)]
+
+    pin = use()[-1]
+    with PeakMemory() as peak:
+        use()
+    assert len(pin) == 100_000
+    assert peak.bytes > 28 * 2**20

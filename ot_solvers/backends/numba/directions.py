@@ -10,8 +10,8 @@ __all__ = ["add_outer", "project_rows", "sum_points"]
 
 #: Numbers of a tile of points, and bounds of its width.
 TILE, NARROWEST, WIDEST = 1 << 12, 32, 512
-#: Coordinates from which on loops run along a point.
-MANY = 24
+#: Coordinates up to which points are read as they lie, and from which on loops run along a point.
+FEW, MANY = 4, 24
 
 
 @kernel
@@ -22,9 +22,11 @@ def tile_width(d):
 @kernel
 def open_tile(points, centre, start, stop, tile):
     """``tile`` (d, width) receives the coordinates of the points from `start` on, seen from the centre."""
-    for i in range(start, stop):
-        for k in range(points.shape[1]):
-            tile[k, i - start] = points[i, k] - centre[k]
+    for k in range(points.shape[1]):
+        middle = centre[k]
+        row = tile[k]
+        for i in range(start, stop):
+            row[i - start] = points[i, k] - middle
 
 
 @kernel
@@ -33,18 +35,23 @@ def project_rows(points, centre, directions, out):
 
     Parameters
     ----------
-    points : (n, d) float32 or float64
+    points : (n, d) float32 or float64, C order
     centre : (d,) like `points`
     directions : (l, d) like `points`
     out : (l, n) like `points`
     """
-    if points.shape[1] >= MANY:
+    n, d = points.shape
+    count = directions.shape[0]
+    if d <= FEW:
+        numbers = points.reshape(n * d)
+        for r in range(count):
+            project_short(numbers, centre, directions[r], out[r])
+        return
+    if d >= MANY:
         project_long(points, centre, directions, out)
         return
-    n, d = points.shape
     width = tile_width(d)
     tile = np.empty((d, width), points.dtype)
-    count = directions.shape[0]
     for start in range(0, n, width):
         stop = min(n, start + width)
         open_tile(points, centre, start, stop, tile)
@@ -55,7 +62,36 @@ def project_rows(points, centre, directions, out):
                 out[r + 3, start:stop],
             )  # fmt: skip
         for r in range(count - count % 4, count):
-            combine(directions[r], tile, out[r, start:stop])
+            combine(directions[r], tile, 0, stop - start, out[r, start:stop])
+
+
+@kernel
+def project_short(numbers, centre, direction, out):
+    """One direction in up to four dimensions, straight from the points: strides that the compiler knows."""
+    d = direction.size
+    n = out.size
+    if d == 1:
+        t0, c0 = direction[0], centre[0]
+        for i in range(n):
+            out[i] = (numbers[i] - c0) * t0
+    elif d == 2:
+        t0, t1, c0, c1 = direction[0], direction[1], centre[0], centre[1]
+        for i in range(n):
+            out[i] = (numbers[2 * i] - c0) * t0 + (numbers[2 * i + 1] - c1) * t1
+    elif d == 3:
+        t0, t1, t2 = direction[0], direction[1], direction[2]
+        c0, c1, c2 = centre[0], centre[1], centre[2]
+        for i in range(n):
+            k = 3 * i
+            out[i] = (numbers[k] - c0) * t0 + (numbers[k + 1] - c1) * t1 + (numbers[k + 2] - c2) * t2
+    else:
+        t0, t1, t2, t3 = direction[0], direction[1], direction[2], direction[3]
+        c0, c1, c2, c3 = centre[0], centre[1], centre[2], centre[3]
+        for i in range(n):
+            k = 4 * i
+            out[i] = ((numbers[k] - c0) * t0 + (numbers[k + 1] - c1) * t1) + (
+                (numbers[k + 2] - c2) * t2 + (numbers[k + 3] - c3) * t3
+            )
 
 
 @kernel
@@ -124,74 +160,110 @@ def combine_four(weights, tile, first, second, third, fourth):
 
 
 @kernel
-def combine(weights, tile, out):
-    """``out = weights @ tile``, four rows of the tile at a time."""
+def combine(weights, rows, start, stop, out):
+    """``out = weights @ rows[:, start:stop]``, four rows at a time; rows in C order."""
     d = weights.size
     head = d % 4
     if head == 0:
         out[:] = 0
     else:
         w0 = weights[0]
-        row = tile[0]
+        row = rows[0, start:stop]
         for t in range(out.size):
             out[t] = w0 * row[t]
         for k in range(1, head):
             w0 = weights[k]
-            row = tile[k]
+            row = rows[k, start:stop]
             for t in range(out.size):
                 out[t] += w0 * row[t]
     for k in range(head, d, 4):
         w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-        row0, row1, row2, row3 = tile[k], tile[k + 1], tile[k + 2], tile[k + 3]
+        row0, row1 = rows[k, start:stop], rows[k + 1, start:stop]
+        row2, row3 = rows[k + 2, start:stop], rows[k + 3, start:stop]
         for t in range(out.size):
             out[t] += (w0 * row0[t] + w1 * row1[t]) + (w2 * row2[t] + w3 * row3[t])
 
 
 @kernel
-def add_outer(slopes, directions, out):
-    """``out[i]`` += sum over r of ``slopes[r, i]`` times direction r.
+def add_outer(slopes, directions, first, last, out):
+    """``out[i]`` += sum over r of ``slopes[r, i]`` times direction r, for points first to last.
 
     Parameters
     ----------
     slopes : (l, n) float32 or float64
     directions : (l, d) like `slopes`
+    first, last : int
     out : (n, d) float64
     """
-    n, d = out.shape
+    d = out.shape[1]
     if d >= MANY:
-        add_long(slopes, directions, out)
+        add_long(slopes, directions, first, last, out)
         return
     width = tile_width(d)
     columns = np.ascontiguousarray(directions.T)
-    tile = np.empty(width, slopes.dtype)
-    for start in range(0, n, width):
-        stop = min(n, start + width)
+    tile = np.empty((d, width), slopes.dtype)
+    for start in range(first, last, width):
+        stop = min(last, start + width)
         for k in range(d):
-            combine(columns[k], slopes[:, start:stop], tile[: stop - start])
-            for i in range(start, stop):
-                out[i, k] += tile[i - start]
+            combine(columns[k], slopes, start, stop, tile[k, : stop - start])
+        add_tile(tile, out[start:stop])
 
 
 @kernel
-def add_long(slopes, directions, out):
-    """`add_outer` for many coordinates: along each point, four directions at a time."""
+def add_tile(tile, out):
+    """``out`` (w, d) += the first w columns of ``tile`` (d, width), transposed."""
     n, d = out.shape
+    numbers = out.reshape(n * d)
+    if d == 1:
+        row0 = tile[0]
+        for i in range(n):
+            numbers[i] += row0[i]
+    elif d == 2:
+        row0, row1 = tile[0], tile[1]
+        for i in range(n):
+            numbers[2 * i] += row0[i]
+            numbers[2 * i + 1] += row1[i]
+    elif d == 3:
+        row0, row1, row2 = tile[0], tile[1], tile[2]
+        for i in range(n):
+            numbers[3 * i] += row0[i]
+            numbers[3 * i + 1] += row1[i]
+            numbers[3 * i + 2] += row2[i]
+    else:
+        for k in range(d):
+            row0 = tile[k]
+            for i in range(n):
+                out[i, k] += row0[i]
+
+
+@kernel
+def add_long(slopes, directions, first, last, out):
+    """`add_outer` for many coordinates: along each point of a tile, four directions at a time."""
+    d = out.shape[1]
     count = slopes.shape[0]
-    total = np.empty(d, slopes.dtype)
-    for i in range(n):
-        total[:] = 0
+    near = np.empty((NARROWEST, d), slopes.dtype)
+    for start in range(first, last, NARROWEST):
+        stop = min(last, start + NARROWEST)
+        near[:] = 0
         for r in range(0, count - 3, 4):
             p, q, s, t = directions[r], directions[r + 1], directions[r + 2], directions[r + 3]
-            a0, a1, a2, a3 = slopes[r, i], slopes[r + 1, i], slopes[r + 2, i], slopes[r + 3, i]
-            for k in range(d):
-                total[k] += (a0 * p[k] + a1 * q[k]) + (a2 * s[k] + a3 * t[k])
+            s0, s1 = slopes[r, start:stop], slopes[r + 1, start:stop]
+            s2, s3 = slopes[r + 2, start:stop], slopes[r + 3, start:stop]
+            for i in range(stop - start):
+                a0, a1, a2, a3 = s0[i], s1[i], s2[i], s3[i]
+                total = near[i]
+                for k in range(d):
+                    total[k] += (a0 * p[k] + a1 * q[k]) + (a2 * s[k] + a3 * t[k])
         for r in range(count - count % 4, count):
-            p, a0 = directions[r], slopes[r, i]
+            p, s0 = directions[r], slopes[r, start:stop]
+            for i in range(stop - start):
+                a0, total = s0[i], near[i]
+                for k in range(d):
+                    total[k] += a0 * p[k]
+        for i in range(start, stop):
+            point, total = out[i], near[i - start]
             for k in range(d):
-                total[k] += a0 * p[k]
-        point = out[i]
-        for k in range(d):
-            point[k] += total[k]
+                point[k] += total[k]
 
 
 @kernel

@@ -129,11 +129,12 @@ def matched_slopes(u, v, order_u, order_v, shift, p, mass, scale, du, dv, out):
     Parameters
     ----------
     u, v : (l, n) sorted rows
+        Those of u are overwritten.
     order_u, order_v : (l, n) int32
     shift, scale : (l,) float64
         What is added to u, and what derivatives are multiplied by.
     p, mass : float64
-    du, dv : (l, n) like u
+    du, dv : (l, n) like u, or (l, 0) where they are not asked for; then so is the order
     out : (l,) float64
     """
     n = u.shape[1]
@@ -141,14 +142,26 @@ def matched_slopes(u, v, order_u, order_v, shift, p, mass, scale, du, dv, out):
     for r in range(u.shape[0]):
         first, second, s = u[r], v[r], shift[r]
         places, partners = order_u[r], order_v[r]
+        by_u, by_v = du[r], dv[r]
         factor = each * scale[r]
         total = 0.0
-        for i in range(n):
-            z = np.float64(first[i]) - np.float64(second[i]) + s
-            total += height(z, p)
-            rise = factor * slope(z, p)
-            du[r, places[i]] = rise
-            dv[r, partners[i]] = -rise
+        # Slopes take the place of the points: what is computed in order is vectorised, what is scattered is not.
+        if p == 2.0:
+            for i in range(n):
+                z = np.float64(first[i]) - np.float64(second[i]) + s
+                total += z * z
+                first[i] = 2.0 * factor * z
+        else:
+            for i in range(n):
+                z = np.float64(first[i]) - np.float64(second[i]) + s
+                total += height(z, p)
+                first[i] = factor * slope(z, p)
+        if by_u.size:
+            for i in range(n):
+                by_u[places[i]] = first[i]
+        if by_v.size:
+            for i in range(n):
+                by_v[partners[i]] = -first[i]
         out[r] = total * each
 
 
@@ -156,6 +169,7 @@ def matched_slopes(u, v, order_u, order_v, shift, p, mass, scale, du, dv, out):
 def merged_slopes(u, v, order_u, order_v, reached_u, reached_v, shift, p, scale, du, dv, out):
     """`merged_costs`, and derivatives by the points; see `matched_slopes`."""
     n, m = u.shape[1], v.shape[1]
+    by_u, by_v = du.shape[1] > 0, dv.shape[1] > 0
     for r in range(u.shape[0]):
         first, second, s = u[r], v[r], shift[r]
         A = reached_u[min(r, reached_u.shape[0] - 1)]
@@ -172,8 +186,10 @@ def merged_slopes(u, v, order_u, order_v, reached_u, reached_v, shift, p, scale,
             moved = end - reached
             total += moved * height(z, p)
             rise = moved * scale[r] * slope(z, p)
-            du[r, order_u[r, i]] += rise
-            dv[r, order_v[r, j]] -= rise
+            if by_u:
+                du[r, order_u[r, i]] += rise
+            if by_v:
+                dv[r, order_v[r, j]] -= rise
             reached = end
             down = int((A[i] < B[j]) | (j == m - 1))
             i += down

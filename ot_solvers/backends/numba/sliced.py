@@ -8,7 +8,7 @@ import numpy as np
 
 from ...lazy import cached_property
 from ..line_primitives import LinePlans, LinePrimitives, LineSlopes, ProjectedSlopes
-from .directions import add_outer, project_rows, sum_points
+from .directions import MANY, add_outer, project_rows, sum_points
 from .lines import (
     cumulate,
     lifted_costs,
@@ -25,8 +25,10 @@ __all__ = ["NumbaLines"]
 
 #: Keys that one piece of work sorts: they stay in the second-level cache.
 KEYS = 1 << 17
+#: The same where permutations and slopes are kept beside them.
+SLOPE_KEYS = 1 << 15
 #: Keys whose slopes are kept before they are added up over the directions.
-KEPT_KEYS = 1 << 20
+KEPT_KEYS = 1 << 18
 #: Points that a centre is the mean of.
 SAMPLE = 1 << 10
 #: Lines at least, for threads to share.
@@ -126,9 +128,13 @@ class _Lines:
         """(1, n) cumulative masses where the k-th point meets the k-th."""
         return (np.arange(1, self.u.size + 1) / self.u.size * self.mass)[None, :]
 
-    def each(self, work, start: int = 0, stop: int | None = None) -> None:
-        """``work(part, desk)`` for pieces of the lines, on all threads."""
-        step = max(1, KEYS // max(self.u.size, self.v.size))
+    def each(self, work, keys: int = KEYS, start: int = 0, stop: int | None = None) -> None:
+        """``work(part, desk)`` for pieces of the lines of about so many keys, on all threads."""
+        step = keys // max(self.u.size, self.v.size)
+        if self.directions is not None and self.directions.shape[1] >= MANY:
+            # Projections of long points go by four, and read the points once for all.
+            step = max(8 if step else 4, step - step % 4)
+        step = max(1, step)
         stop = self.count if stop is None else stop
         cuts = [slice(first, min(stop, first + step)) for first in range(start, stop, step)]
 
@@ -181,38 +187,50 @@ class _Lines:
         else:
             merged_costs(u, v, reached_u, reached_v, self.shift[part], self.p, self.values[part])
 
+    def _matched_with(self, side: _Side, part: slice, desk: Desk, slopes: np.ndarray):
+        """`ordered`; without permutations where no slopes are asked for."""
+        if slopes.shape[1]:
+            return self.ordered(side, part, desk)
+        rows, reached = self._sorted(side, part, desk)
+        return rows, np.empty(slopes.shape, dtype=np.int32), reached
+
     def slopes(self, part: slice, desk: Desk, scale: np.ndarray, du, dv, f=None, g=None) -> None:
         """Costs into `values`, derivatives by the points, times `scale`, and by the weights into the arrays
         given."""
-        u, order_u, reached_u = self.ordered(self.u, part, desk)
-        v, order_v, reached_v = self.ordered(self.v, part, desk)
+        u, order_u, reached_u = self._matched_with(self.u, part, desk, du)
+        v, order_v, reached_v = self._matched_with(self.v, part, desk, dv)
         shift, values, scale = self.shift[part], self.values[part], scale[part]
+        if f is not None:
+            if self.matched:
+                reached_u = reached_v = self.uniform_masses
+            merged_potentials(u, v, order_u, order_v, reached_u, reached_v, shift, self.p, f, g)
+            # One convention for the constant: equal means of both sides.
+            first, second = self.u.weights_of(part), self.v.weights_of(part)
+            half = 0.5 * ((f * first).sum(axis=1) - (g * second).sum(axis=1)) / first.sum(axis=1)
+            f -= half[:, None]
+            g += half[:, None]
         if self.matched:
             matched_slopes(u, v, order_u, order_v, shift, self.p, self.mass, scale, du, dv, values)
         else:
             merged_slopes(u, v, order_u, order_v, reached_u, reached_v, shift, self.p, scale, du, dv, values)
-        if f is None:
-            return
-        if self.matched:
-            reached_u = reached_v = self.uniform_masses
-        merged_potentials(u, v, order_u, order_v, reached_u, reached_v, shift, self.p, f, g)
-        # One convention for the constant: equal means of both sides.
-        first, second = self.u.weights_of(part), self.v.weights_of(part)
-        half = 0.5 * ((f * first).sum(axis=1) - (g * second).sum(axis=1)) / first.sum(axis=1)
-        half = half[:, None]
-        f -= half
-        g += half
 
 
-def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=False) -> ProjectedSlopes:
+def projected_slopes(x, y, a, b, directions, p, scale, wanted) -> ProjectedSlopes:
     problem = _Lines.of_points(x, y, a, b, directions, p)
-    vectors = problem.vectors
-    sides = problem.sides
-    by_points = [np.zeros(side.points.shape) for side in sides]
+    vectors, sides = problem.vectors, problem.sides
+    weights, turns = bool({"a", "b"} & set(wanted)), "directions" in wanted
+    # Potentials and turns need everybody's place.
+    asked = [weights or turns or name in wanted for name in ("x", "y")]
+    by_points = [
+        np.zeros(side.points.shape) if needed else None for side, needed in zip(sides, asked, strict=True)
+    ]
     by_weights = [np.zeros(side.size) for side in sides] if weights else []
     by_directions = np.zeros(vectors.shape) if turns else None
     step = min(problem.count, max(LINES, KEPT_KEYS // max(side.size for side in sides)))
-    rows = [np.empty((step, side.size), dtype=side.points.dtype) for side in sides]
+    rows = [
+        np.empty((step, side.size if needed else 0), dtype=side.points.dtype)
+        for side, needed in zip(sides, asked, strict=True)
+    ]
     heights = [np.empty((step, side.size)) for side in sides] if weights else []
     # Lines of a group are sorted by as many threads as there are; then blocks of points add up over the group, in
     # the order of the lines: the same bits with any number of threads, and no copy of the sums per thread.
@@ -226,11 +244,12 @@ def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=Fals
             if turns:
                 _add_turns(problem, found, part, by_directions)
 
-        problem.each(work, start, stop)
-        for k in range(2):
-            _add_blocks(rows[k][: stop - start], vectors[start:stop], by_points[k])
-            if weights:
-                by_weights[k] += scale[start:stop] @ heights[k][: stop - start]
+        problem.each(work, SLOPE_KEYS, start, stop)
+        for k, out in enumerate(by_points):
+            if out is not None:
+                _add_blocks(rows[k][: stop - start], vectors[start:stop], out)
+        for k, total in enumerate(by_weights):
+            total += scale[start:stop] @ heights[k][: stop - start]
     dx, dy = by_points
     da, db = by_weights or (None, None)
     return ProjectedSlopes(problem.values, dx, dy, da, db, by_directions)
@@ -239,8 +258,7 @@ def projected_slopes(x, y, a, b, directions, p, scale, weights=False, turns=Fals
 def _add_blocks(slopes, directions, out) -> None:
     def task(begin, end):
         for block in range(begin, end):
-            part = slice(block * POINTS, (block + 1) * POINTS)
-            add_outer(slopes[:, part], directions, out[part])
+            add_outer(slopes, directions, block * POINTS, min(len(out), (block + 1) * POINTS), out)
 
     run(task, -(-len(out) // POINTS))
 
@@ -265,7 +283,9 @@ class NumbaLines(LinePrimitives):
         problem = _Lines.of_rows(u, v, a, b, p)
         found = [np.empty(array.shape) for array in (u, v, u, v)]
         scale = np.ones(problem.count)
-        problem.each(lambda part, desk: problem.slopes(part, desk, scale, *(array[part] for array in found)))
+        problem.each(
+            lambda part, desk: problem.slopes(part, desk, scale, *(array[part] for array in found)), SLOPE_KEYS
+        )
         return LineSlopes(problem.values, *found)
 
     def line_plans(self, u, v, a, b):
@@ -279,7 +299,7 @@ class NumbaLines(LinePrimitives):
                 places[k][part] = order
                 masses[k][part] = problem.uniform_masses if reached is None else reached
 
-        problem.each(work)
+        problem.each(work, SLOPE_KEYS)
         return LinePlans(*places, *masses)
 
     def projected_wasserstein(self, x, y, a, b, directions, p):
@@ -287,8 +307,8 @@ class NumbaLines(LinePrimitives):
         problem.each(problem.costs)
         return problem.values
 
-    def projected_slopes(self, x, y, a, b, directions, p, scale, weights=False, turns=False):
-        return projected_slopes(x, y, a, b, directions, p, scale, weights, turns)
+    def projected_slopes(self, x, y, a, b, directions, p, scale, wanted=("x", "y")):
+        return projected_slopes(x, y, a, b, directions, p, scale, wanted)
 
     def lifted_costs(self, x, y, a, b, directions, p):
         problem = _Lines.of_points(x, y, a, b, directions, p)
@@ -303,5 +323,5 @@ class NumbaLines(LinePrimitives):
                 problem.values[part],
             )  # fmt: skip
 
-        problem.each(work)
+        problem.each(work, SLOPE_KEYS)
         return problem.values

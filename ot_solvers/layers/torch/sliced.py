@@ -47,7 +47,7 @@ class _Projected(torch.autograd.Function):
             if by_costs is not None:
                 scale = scale + by_costs.detach().double().numpy()
             factor = 1.0
-            slopes = clouds.slopes(vectors, scale, wanted["a"] or wanted["b"], wanted["directions"])
+            slopes = clouds.slopes(vectors, scale, [name for name in NAMES if wanted[name]])
         # Weights count as they are, points once for all the mass.
         mass = {"a": 1.0, "b": 1.0}
         return (
@@ -130,7 +130,7 @@ class GraphSlicedDistance(SlicedDistance):
         return self._each
 
     @property
-    def directions(self) -> torch.Tensor:  # type: ignore[override]
+    def directions(self) -> torch.Tensor:
         """(L, d) unit vectors."""
         return self._plain.directions if self._given is None else self._given
 
@@ -257,7 +257,8 @@ class SlicedWassersteinLoss(nn.Module):
             n_projections = read_count(n_projections, "n_projections")
             if directions is not None and n_projections != len(directions):
                 raise ValueError(
-                    f"n_projections={n_projections}, but directions has {len(directions)} rows; give one of the two"
+                    f"n_projections={n_projections}, but directions has {len(directions)} rows; "
+                    "give one of the two"
                 )
         self.p, self.n_projections, self.sampling = p, n_projections, sampling
         self.power, self.reduction, self.keywords = power, reduction, keywords

@@ -153,3 +153,18 @@ class Greedy(Exact):
         plan = np.zeros(self.problem.shape)
         plan[0] = self.problem.b
         return Answer(f=np.zeros(len(plan)), plan=plan, iterations=1, claim=True)
+
+
+class Projections(Exact):
+    """A sliced distance by the book, or off by a relative error.
+
+    Options
+    -------
+    off : float
+    """
+
+    def answer(self, raw):
+        p = self.problem
+        u, v = (np.sort(z.astype(np.float64) @ p.directions.T.astype(np.float64), axis=0) for z in (p.x, p.y))
+        values = (1 + self.options.get("off", 0.0)) ** 2 * np.square(u - v).mean(axis=0)
+        return Answer(values=values, distance=float(np.sqrt(values.mean())))
