@@ -21,8 +21,8 @@ __all__ = ["Learner", "Losses"]
 
 #: Steps of the refinement of one pair, and their size.
 REFINEMENT_STEPS, REFINEMENT_RATE = 15, 1e-3
-#: Largest size of a step of learning. It rises over the first tenth of the steps, when maps of features that nobody
-#: has trained are far off, and then falls along a cosine to a twentieth.
+#: Largest size of a step of learning. It rises over the first tenth of the steps, when maps of untrained features
+#: are far off, and then falls along a cosine to a twentieth.
 RATE = 4e-3
 #: Largest norm of a gradient.
 CLIP = 1.0
