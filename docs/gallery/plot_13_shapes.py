@@ -11,7 +11,7 @@ are there, and an entropic plan refines the map.
 # %%
 # Two pairs
 # ---------
-# Two poses of one body, and the same body with a stout one. Lengths along the surface are nearly the same in the
+# Two poses of one body, and the same body with a slim one. Lengths along the surface are nearly the same in the
 # first pair, and far from it in the second. The true partner of a vertex is the nearest one of the other mesh,
 # before that is moved.
 
@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 
 from ot_solvers import shapes
 
-N, STEPS = 800, 60
+N, STEPS = 800, 70
 
 
 def hidden(mesh, seed):
@@ -36,7 +36,7 @@ rest = shapes.body("rest", n_vertices=N)
 other_net = {"n_vertices": N, "seed": 3}
 partner = cKDTree(shapes.body("rest", **other_net).vertices).query(rest.vertices)[1]
 targets, found = {}, {}
-for name, options in (("another pose", {"pose": "walk"}), ("another build", {"pose": "wave", "build": "stout"})):
+for name, options in (("another pose", {"pose": "walk"}), ("another build", {"pose": "wave", "build": "slim"})):
     unknown, shown, where = hidden(shapes.body(**options, **other_net), seed=1)
     targets[name] = unknown, shown, where[partner]
     found[name] = shapes.correspond(rest, unknown, steps=STEPS, smoothness=5.0 * ("build" in options))
