@@ -1,4 +1,4 @@
-"""The command line: ``list``, ``run``, ``report``, ``compare``, ``coverage`` and ``directions``."""
+"""The command line: ``list``, ``run``, ``report``, ``compare``, ``coverage``, ``directions``, ``shapes``."""
 
 from __future__ import annotations
 
@@ -80,6 +80,13 @@ def build_parser() -> argparse.ArgumentParser:
     directions.add_argument("--seeds", type=_several, help="per number of directions (default: 200)")
     directions.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
     directions.set_defaults(action=do_directions)
+
+    shapes = commands.add_parser("shapes", help="errors of shape correspondence: half an hour")
+    shapes.add_argument("--pairs", type=_patterns, metavar="A,B", help="only these (shell-style patterns)")
+    shapes.add_argument("--vertices", type=_positive, help="of each shape, about (default: 2000)")
+    shapes.add_argument("--steps", type=_positive, help="of learning (default: the package's)")
+    shapes.add_argument("--out", type=Path, help="result file (default: a new one under benchmarks/results)")
+    shapes.set_defaults(action=do_shapes)
     return parser
 
 
@@ -275,6 +282,34 @@ def do_directions(arguments) -> int:
     directions.plot(found, path.with_suffix(".png"))
     Console(width=160).print(text, markup=False, highlight=False)
     return int(any(comparison.met is False for comparison in found))
+
+
+def do_shapes(arguments) -> int:
+    """Match pairs of shapes; 1 where an error is not as small as it should be."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    import ot_solvers
+
+    from . import coverage, shapes
+
+    known = ot_solvers.shapes.EXAMPLES
+    names = [name for name in known if any(fnmatchcase(name, p) for p in arguments.pairs or ["*"])]
+    if not names:
+        raise ValueError(f"no pair matches {','.join(arguments.pairs)!r}; there are {', '.join(known)}")
+    path, environment = _begin(arguments, "shapes")
+    coverage.write_record(path, {"record": "environment", **environment})
+    rows = []
+    with Progress() as progress:
+        bar = progress.add_task("shapes", total=2 * len(names))
+        n = arguments.vertices or shapes.N_VERTICES
+        for row in shapes.measured(names, n, arguments.steps, lambda: progress.update(bar, advance=1)):
+            coverage.write_record(path, {"record": "shapes", **asdict(row)})
+            rows.append(row)
+    text = shapes.markdown(environment, rows)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    Console(width=200).print(text, markup=False, highlight=False)
+    return int(not all(row.met for row in rows))
 
 
 def _settings(known: Sequence, patterns: list[str] | None) -> list:

@@ -3,6 +3,8 @@
 Start with `solve_sample` (two point clouds), `solve` (a cost matrix) or `solve_grid` (two images).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import costs, couplings, statistics
 from . import geometry as geometry
 from ._version import __version__
@@ -50,6 +52,9 @@ from .status import Progress, Status
 from .threads import get_num_threads, set_num_threads
 from .wasserstein import WassersteinDistance, wasserstein
 
+if TYPE_CHECKING:
+    from . import shapes
+
 __all__ = [
     "SNS",
     "Assigned",
@@ -94,6 +99,7 @@ __all__ = [
     "max_sliced_wasserstein",
     "pairwise_wasserstein",
     "set_num_threads",
+    "shapes",
     "sinkhorn_divergence",
     "sliced_plan",
     "sliced_wasserstein",
@@ -107,3 +113,12 @@ __all__ = [
     "wasserstein",
     "wasserstein_1d",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # With its sparse linear algebra it takes as long to import as everything else.
+    if name == "shapes":
+        from importlib import import_module
+
+        return import_module(".shapes", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
