@@ -85,8 +85,13 @@ def test_the_formulas_against_scipy(rng):
     assert found[0] == pytest.approx(wasserstein_distance(u, v, a, b), rel=1e-13)
 
 
+@pytest.mark.parametrize("slots", [True, False])
 @pytest.mark.parametrize("weights", ["uniform", "gamma"])
-def test_the_same_bits_with_any_number_of_threads(weights, rng):
+def test_the_same_bits_with_any_number_of_threads(weights, slots, rng, monkeypatch):
+    from ot_solvers.backends.numba import sliced
+
+    if not slots:
+        monkeypatch.setattr(sliced, "SLOT_BYTES", 0)
     x, y, a, b = _clouds(9000, 9000, 3, weights, np.float32, rng)
     vectors, scale = _directions(40, 3, rng), rng.normal(size=40)
     found = []
@@ -111,6 +116,8 @@ def test_groups_of_directions_add_up(n, rng, monkeypatch):
     vectors, scale = _directions(23, 3, rng), rng.normal(size=23)
     args = x, y, a, b, vectors, 2.0, scale
     whole = NUMBA.projected_slopes(*args, ALL)
+    assert whole.values.size == 23
+    monkeypatch.setattr(sliced, "SLOT_BYTES", 0)
     monkeypatch.setattr(sliced, "KEPT_KEYS", 6 * n)
     monkeypatch.setattr(sliced, "SLOPE_KEYS", 4 * n)
     for one, other in zip(NUMBA.projected_slopes(*args, ALL), whole, strict=True):

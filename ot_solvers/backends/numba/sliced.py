@@ -25,10 +25,10 @@ __all__ = ["NumbaLines"]
 
 #: Keys that one piece of work sorts: they stay in the second-level cache.
 KEYS = 1 << 17
-#: The same where permutations and slopes are kept beside them.
-SLOPE_KEYS = 1 << 15
+#: Copies of sums over directions, at most and at least, the keys that are worth one, and the memory they may take.
+SLOTS, FEWEST_SLOTS, SLOT_KEYS, SLOT_BYTES = 8, 4, 1 << 17, 4 << 20
 #: Keys whose slopes are kept before they are added up over the directions.
-KEPT_KEYS = 1 << 18
+KEPT_KEYS, LONG_KEPT_KEYS = 1 << 18, 1 << 20
 #: Points that a centre is the mean of.
 SAMPLE = 1 << 10
 #: Lines at least, for threads to share.
@@ -87,7 +87,6 @@ class _Lines:
             for side in (u, v)
             if side.uniform and not self.matched
         }
-        self._desks: list[Desk] = []
 
     @classmethod
     def of_points(cls, x, y, a, b, directions, p: float) -> _Lines:
@@ -132,23 +131,25 @@ class _Lines:
         """(1, n) cumulative masses where the k-th point meets the k-th."""
         return _uniform_masses(self.u.size, self.mass)
 
-    def each(self, work, keys: int = KEYS, start: int = 0, stop: int | None = None) -> None:
-        """``work(part, desk)`` for pieces of the lines of about so many keys, on all threads."""
-        step = keys // max(self.u.size, self.v.size)
+    def each(self, work, start: int = 0, stop: int | None = None) -> None:
+        """``work(part, desk)`` for pieces of the lines, on all threads."""
+        cuts = self.pieces(start, self.count if stop is None else stop)
+
+        def task(begin, end):
+            with Desk.lent() as desk:
+                for part in cuts[begin:end]:
+                    work(part, desk)
+
+        run(task, len(cuts))
+
+    def pieces(self, start: int, stop: int) -> list[slice]:
+        """Lines in pieces; a function of the shape."""
+        step = KEYS // max(self.u.size, self.v.size)
         if self.directions is not None and self.directions.shape[1] >= MANY:
             # Projections of long points go by four, and read the points once for all.
             step = max(8 if step else 4, step - step % 4)
         step = max(1, step)
-        stop = self.count if stop is None else stop
-        cuts = [slice(first, min(stop, first + step)) for first in range(start, stop, step)]
-
-        def task(begin, end):
-            desk = self._desks.pop() if self._desks else Desk()
-            for part in cuts[begin:end]:
-                work(part, desk)
-            self._desks.append(desk)
-
-        run(task, len(cuts))
+        return [slice(first, min(stop, first + step)) for first in range(start, stop, step)]
 
     def rows(self, side: _Side, part: slice, desk: Desk) -> np.ndarray:
         """Numbers to sort, of some lines."""
@@ -232,43 +233,108 @@ def _uniform_masses(size: int, mass: float) -> np.ndarray:
 
 
 def projected_slopes(x, y, a, b, directions, p, scale, wanted) -> ProjectedSlopes:
-    problem = _Lines.of_points(x, y, a, b, directions, p)
-    vectors, sides = problem.vectors, problem.sides
-    weights, turns = bool({"a", "b"} & set(wanted)), "directions" in wanted
-    # Potentials and turns need everybody's place.
-    asked = [weights or turns or name in wanted for name in ("x", "y")]
-    by_points = [
-        np.zeros(side.points.shape) if needed else None for side, needed in zip(sides, asked, strict=True)
-    ]
-    by_weights = [np.zeros(side.size) for side in sides] if weights else []
-    by_directions = np.zeros(vectors.shape) if turns else None
-    step = min(problem.count, max(LINES, KEPT_KEYS // max(side.size for side in sides)))
-    rows = [
-        np.empty((step, side.size if needed else 0), dtype=side.points.dtype)
-        for side, needed in zip(sides, asked, strict=True)
-    ]
-    heights = [np.empty((step, side.size)) for side in sides] if weights else []
-    # Lines of a group are sorted by as many threads as there are; then blocks of points add up over the group, in
-    # the order of the lines: the same bits with any number of threads, and no copy of the sums per thread.
-    for start in range(0, problem.count, step):
-        stop = min(problem.count, start + step)
+    sums = _Sums(_Lines.of_points(x, y, a, b, directions, p), scale, wanted)
+    if sums.slots >= FEWEST_SLOTS:
+        sums.by_slots()
+    else:
+        sums.by_groups()
+    return sums.found
 
-        def work(part, desk, start=start):
-            here = slice(part.start - start, part.stop - start)
-            found = [array[here] for array in (*rows, *heights)]
-            problem.slopes(part, desk, scale, *found)
-            if turns:
-                _add_turns(problem, found, part, by_directions)
 
-        problem.each(work, SLOPE_KEYS, start, stop)
-        for k, out in enumerate(by_points):
+class _Sums:
+    """Derivatives of a weighted sum over directions.
+
+    Two ways to add them up, both the same bits with any number of threads. Where copies of the sums are small,
+    ranges of directions have one each: nobody waits, and slopes are added while they are in the cache. Otherwise
+    threads share the directions of a group, and then the points.
+    """
+
+    def __init__(self, problem: _Lines, scale: np.ndarray, wanted):
+        self.problem, self.scale = problem, scale
+        self.weights, self.turns = bool({"a", "b"} & set(wanted)), "directions" in wanted
+        # Potentials and turns need everybody's place.
+        self.asked = [self.weights or self.turns or name in wanted for name in ("x", "y")]
+        self.by_points = [
+            np.zeros(side.points.shape) if needed else None
+            for side, needed in zip(problem.sides, self.asked, strict=True)
+        ]
+        self.by_weights: list[np.ndarray] = [np.zeros(side.size) for side in problem.sides] if self.weights else []
+        self.by_directions = np.zeros(problem.vectors.shape) if self.turns else None
+        size = 8 * sum(side.points.size for side in problem.sides)
+        #: Copies of the sums that there is memory for; a function of the shape.
+        keys = problem.count * max(side.size for side in problem.sides)
+        slots = min(SLOTS, problem.count, keys // SLOT_KEYS, SLOT_BYTES // size)
+        self.slots = slots - slots % 2
+
+    @property
+    def found(self) -> ProjectedSlopes:
+        dx, dy = self.by_points
+        da, db = self.by_weights or (None, None)
+        return ProjectedSlopes(self.problem.values, dx, dy, da, db, self.by_directions)
+
+    def shapes(self, count: int) -> list[tuple[str, tuple[int, int], np.dtype]]:
+        """What `slopes` of so many lines fills: names, shapes and types."""
+        sides = self.problem.sides
+        rows = [
+            ("d" + side.name, (count, side.size if needed else 0), side.points.dtype)
+            for side, needed in zip(sides, self.asked, strict=True)
+        ]
+        heights = [("h" + side.name, (count, side.size), np.dtype(np.float64)) for side in sides]
+        return rows + heights if self.weights else rows
+
+    def slopes(self, part: slice, desk: Desk, arrays: list[np.ndarray]) -> None:
+        self.problem.slopes(part, desk, self.scale, *arrays)
+        if self.by_directions is not None:
+            _add_turns(self.problem, arrays, part, self.by_directions)
+
+    def by_slots(self) -> None:
+        problem = self.problem
+        outs = [out for out in (*self.by_points, *self.by_weights) if out is not None]
+        totals = [[np.zeros(out.shape) for out in outs] for _ in range(self.slots)]
+        ends = np.linspace(0, problem.count, self.slots + 1).astype(np.int64)
+
+        def task(begin, end):
+            with Desk.lent() as desk:
+                for slot in range(begin, end):
+                    for part in problem.pieces(int(ends[slot]), int(ends[slot + 1])):
+                        self._add_piece(part, desk, totals[slot])
+
+        run(task, self.slots)
+        for slot in totals:
+            for out, total in zip(outs, slot, strict=True):
+                np.add(out, total, out=out)
+
+    def _add_piece(self, part: slice, desk: Desk, totals: list[np.ndarray]) -> None:
+        """Slopes of some lines, added to the sums that are asked for."""
+        arrays = [desk.array(*shape) for shape in self.shapes(part.stop - part.start)]
+        self.slopes(part, desk, arrays)
+        rows = [array for array in arrays[:2] if array.shape[1]]
+        for array, total in zip(rows, totals[: len(rows)], strict=True):
+            add_outer(array, self.problem.vectors[part], 0, len(total), total)
+        for array, total in zip(arrays[2:], totals[len(rows) :], strict=True):
+            np.add(total, self.scale[part] @ array, out=total)
+
+    def by_groups(self) -> None:
+        problem, vectors = self.problem, self.problem.vectors
+        keys = LONG_KEPT_KEYS if vectors.shape[1] >= MANY else KEPT_KEYS
+        step = min(problem.count, max(LINES, keys // max(side.size for side in problem.sides)))
+        with Desk.lent() as shelf:
+            kept = [shelf.array(*shape) for shape in self.shapes(step)]
+            for start in range(0, problem.count, step):
+                self._add_group(slice(start, min(problem.count, start + step)), kept)
+
+    def _add_group(self, group: slice, kept: list[np.ndarray]) -> None:
+        def work(part, desk):
+            here = slice(part.start - group.start, part.stop - group.start)
+            self.slopes(part, desk, [array[here] for array in kept])
+
+        self.problem.each(work, group.start, group.stop)
+        filled = [array[: group.stop - group.start] for array in kept]
+        for rows, out in zip(filled[:2], self.by_points, strict=True):
             if out is not None:
-                _add_blocks(rows[k][: stop - start], vectors[start:stop], out)
-        for k, total in enumerate(by_weights):
-            total += scale[start:stop] @ heights[k][: stop - start]
-    dx, dy = by_points
-    da, db = by_weights or (None, None)
-    return ProjectedSlopes(problem.values, dx, dy, da, db, by_directions)
+                _add_blocks(rows, self.problem.vectors[group], out)
+        for k, total in enumerate(self.by_weights):
+            total += self.scale[group] @ filled[2 + k]
 
 
 def _add_blocks(slopes, directions, out) -> None:
@@ -299,9 +365,7 @@ class NumbaLines(LinePrimitives):
         problem = _Lines.of_rows(u, v, a, b, p)
         found = [np.empty(array.shape) for array in (u, v, u, v)]
         scale = np.ones(problem.count)
-        problem.each(
-            lambda part, desk: problem.slopes(part, desk, scale, *(array[part] for array in found)), SLOPE_KEYS
-        )
+        problem.each(lambda part, desk: problem.slopes(part, desk, scale, *(array[part] for array in found)), KEYS)
         return LineSlopes(problem.values, *found)
 
     def line_plans(self, u, v, a, b):
@@ -316,7 +380,7 @@ class NumbaLines(LinePrimitives):
                 masses[k][part] = problem.uniform_masses if reached is None else reached
                 masses[k][part, -1] = problem.wholes_of(part)
 
-        problem.each(work, SLOPE_KEYS)
+        problem.each(work)
         return LinePlans(*places, *masses)
 
     def projected_wasserstein(self, x, y, a, b, directions, p):
@@ -341,5 +405,5 @@ class NumbaLines(LinePrimitives):
                 problem.values[part],
             )  # fmt: skip
 
-        problem.each(work, SLOPE_KEYS)
+        problem.each(work)
         return problem.values

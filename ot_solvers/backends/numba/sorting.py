@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ __all__ = ["Desk", "argsort_rows", "radix_sort", "sort_rows"]
 
 #: Rows shorter than this leave a radix sort nothing to gain.
 SHORT = 512
+#: Largest desk that is kept, and how many.
+KEPT_BYTES, KEPT_DESKS = 12 << 20, 4
 #: Keys of the measurement.
 TRIAL = 1 << 13
 
@@ -27,8 +30,25 @@ TRIAL = 1 << 13
 class Desk:
     """Memory of one piece of work after the other: new pages cost more than a pass over them."""
 
+    #: Those that nobody uses; taking from a list and adding to it are atomic.
+    _free: ClassVar[list[Desk]] = []
+
     def __init__(self):
         self._arrays: dict[str, np.ndarray] = {}
+
+    @classmethod
+    @contextmanager
+    def lent(cls):
+        """A desk for a while; small ones are kept for later calls."""
+        try:
+            desk = cls._free.pop()
+        except IndexError:
+            desk = cls()
+        try:
+            yield desk
+        finally:
+            if sum(array.nbytes for array in desk._arrays.values()) <= KEPT_BYTES and len(cls._free) < KEPT_DESKS:
+                cls._free.append(desk)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Memory by name, as it was left."""
