@@ -365,7 +365,7 @@ class NumbaLines(LinePrimitives):
         problem = _Lines.of_rows(u, v, a, b, p)
         found = [np.empty(array.shape) for array in (u, v, u, v)]
         scale = np.ones(problem.count)
-        problem.each(lambda part, desk: problem.slopes(part, desk, scale, *(array[part] for array in found)), KEYS)
+        problem.each(lambda part, desk: problem.slopes(part, desk, scale, *(array[part] for array in found)))
         return LineSlopes(problem.values, *found)
 
     def line_plans(self, u, v, a, b):
