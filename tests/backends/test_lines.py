@@ -119,7 +119,7 @@ def test_groups_of_directions_add_up(n, rng, monkeypatch):
     assert whole.values.size == 23
     monkeypatch.setattr(sliced, "SLOT_BYTES", 0)
     monkeypatch.setattr(sliced, "KEPT_KEYS", 6 * n)
-    monkeypatch.setattr(sliced, "SLOPE_KEYS", 4 * n)
+    monkeypatch.setattr(sliced, "KEYS", 4 * n)
     for one, other in zip(NUMBA.projected_slopes(*args, ALL), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
