@@ -90,6 +90,7 @@ def test_the_formulas_against_scipy(rng):
 def test_the_same_bits_with_any_number_of_threads(weights, slots, rng, monkeypatch):
     from ot_solvers.backends.numba import sliced
 
+    monkeypatch.setattr(sliced, "SLOT_KEYS", 1)
     if not slots:
         monkeypatch.setattr(sliced, "SLOT_BYTES", 0)
     x, y, a, b = _clouds(9000, 9000, 3, weights, np.float32, rng)
@@ -116,12 +117,13 @@ def test_groups_of_directions_add_up(n, rng, monkeypatch):
     vectors, scale = _directions(23, 3, rng), rng.normal(size=23)
     args = x, y, a, b, vectors, 2.0, scale
     whole = NUMBA.projected_slopes(*args, ALL)
-    assert whole.values.size == 23
-    monkeypatch.setattr(sliced, "SLOT_BYTES", 0)
     monkeypatch.setattr(sliced, "KEPT_KEYS", 6 * n)
     monkeypatch.setattr(sliced, "KEYS", 4 * n)
-    for one, other in zip(NUMBA.projected_slopes(*args, ALL), whole, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+    for slot_bytes in (0, 1 << 30):  # in groups, and in ranges with sums of their own
+        monkeypatch.setattr(sliced, "SLOT_BYTES", slot_bytes)
+        monkeypatch.setattr(sliced, "SLOT_KEYS", 1)
+        for one, other in zip(NUMBA.projected_slopes(*args, ALL), whole, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", [(50, 50, 3, "uniform"), (50, 40, 3, "uniform"), (50, 40, 3, "gamma")], ids=str)
