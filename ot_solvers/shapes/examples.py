@@ -91,7 +91,7 @@ EXAMPLES: Mapping[str, _Example] = {
         "ball with bumps: round, oblong",
         False,
         lambda n, seed: ellipsoid(n_vertices=n, seed=seed),
-        lambda n, seed: ellipsoid((1.1, 1.0, 0.92), n_vertices=n, seed=seed),
+        lambda n, seed: ellipsoid((1.06, 1.0, 0.95), n_vertices=n, seed=seed),
     ),
     "thin": _Example(
         "ring: thick, thin",
