@@ -145,13 +145,24 @@ def tolerance(tol: Any, dtype: np.dtype) -> float:
 
 def iterations(max_iter: Any) -> int | None:
     """`max_iter` as a positive integer or None."""
-    if max_iter is None:
-        return None
-    if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)):
-        raise TypeError(f"max_iter={max_iter!r} is not an integer")
-    if max_iter < 1:
-        raise ValueError(f"max_iter={max_iter!r} must be at least 1")
-    return int(max_iter)
+    return None if max_iter is None else count(max_iter, "max_iter")
+
+
+def count(value: Any, argument: str, least: int = 1, most: int | None = None) -> int:
+    """`value` as an integer within limits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no integer, and outside.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{argument}={value!r} is not an integer")
+    if most is not None and not least <= value <= most:
+        raise ValueError(f"{argument}={value!r} must be in {least} ... {most}")
+    if value < least:
+        raise ValueError(f"{argument}={value!r} must be at least {least}")
+    return int(value)
 
 
 def unbalanced_pair(unbalanced: Any) -> tuple[float, float] | None:

@@ -10,7 +10,6 @@ from scipy.spatial.transform import Rotation
 
 from .. import validation as check
 from .mesh import Mesh
-from .reading import read_count
 from .surfaces import level_set
 
 __all__ = ["BUILDS", "JOINTS", "POSES", "body"]
@@ -170,7 +169,7 @@ def body(
     """
     angles = _read_pose(pose)
     shape = BUILDS[check.choice(build, "build", tuple(BUILDS))]
-    n_vertices = read_count(n_vertices, "n_vertices", 500)
+    n_vertices = check.count(n_vertices, "n_vertices", 500)
     mesh = level_set(_field, LOW, HIGH, n_vertices, seed)
     rest = mesh.vertices
     points = _built(rest, **shape)

@@ -15,7 +15,6 @@ from .descriptors import FREQUENCIES, nearest_in_descriptors, wave_kernel_signat
 from .laplacian import Eigenbasis, eigenbasis
 from .mesh import Mesh, read_mesh
 from .point_maps import point_map_from_functional, upsampled
-from .reading import read_count
 
 if TYPE_CHECKING:
     from .learning.learner import Learner
@@ -197,8 +196,8 @@ class CorrespondenceNetwork:
         self.smoothness = check.number(smoothness, "smoothness")
         if not 0 <= self.smoothness < math.inf:
             raise ValueError(f"smoothness={smoothness!r} must be finite and not negative")
-        self.frequencies = None if frequencies is None else read_count(frequencies, "frequencies", 3)
-        self.seed = read_count(seed, "seed", 0)
+        self.frequencies = None if frequencies is None else check.count(frequencies, "frequencies", 3)
+        self.seed = check.count(seed, "seed", 0)
         self.history: list[CorrespondenceProgress] = []
         self.stopped = False
         self._learner: Learner | None = None
@@ -231,7 +230,7 @@ class CorrespondenceNetwork:
             For no pairs, meshes of several components, and numbers out of range.
         """
         start = time.perf_counter()
-        steps = read_count(steps, "steps", 0)
+        steps = check.count(steps, "steps", 0)
         surfaces = [self._surfaces(pair, refine=False) for pair in _read_pairs(pairs)]
         self._learn(surfaces, steps, callback, start)
         return self
@@ -280,10 +279,10 @@ class CorrespondenceNetwork:
         Surface = _surface_class()
         smaller = min(mesh.n_vertices for mesh in pair)
         learned = min(LEARNED, smaller // 8) if self.frequencies is None else self.frequencies
-        learned = wanted = read_count(learned, "frequencies", 3, smaller - 2)
+        learned = wanted = check.count(learned, "frequencies", 3, smaller - 2)
         if refine:
             fine = max(learned, min(REFINED, smaller // 4)) if refined_frequencies is None else refined_frequencies
-            wanted = read_count(fine, "refined_frequencies", learned, smaller - 2)
+            wanted = check.count(fine, "refined_frequencies", learned, smaller - 2)
         seen = min(FREQUENCIES, smaller - 2)
         x, y = (Surface.of(mesh.scaled(), learned, wanted, seen) for mesh in pair)
         return x, y
@@ -388,7 +387,7 @@ def correspond(
     start = time.perf_counter()
     network = CorrespondenceNetwork(sliced=sliced, smoothness=smoothness, frequencies=frequencies, seed=seed)
     refine = _read_switch(refine, "refine")
-    steps = read_count(steps, "steps", 0)
+    steps = check.count(steps, "steps", 0)
     pair = network._surfaces(_read_pair(x, y), refine, refined_frequencies)
     network._learn([pair], steps, callback, start)
     return network._match(pair, refine, callback, start, network.history)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from .. import validation as check
 from .laplacian import Eigenbasis
-from .reading import read_count
 
 __all__ = ["nearest_in_descriptors", "wave_kernel_signature"]
 
@@ -38,7 +38,7 @@ def wave_kernel_signature(basis: Eigenbasis, n_energies: int = ENERGIES) -> np.n
     ----------
     [aubry:11]_, whose variance of 7 steps between energies is used.
     """
-    n_energies = read_count(n_energies, "n_energies", 2)
+    n_energies = check.count(n_energies, "n_energies", 2)
     if basis.values.size < 3:
         raise ValueError(f"basis has {basis.values.size} frequencies; expected 3 or more")
     log_values = np.log(basis.values[1:])

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
+from .. import validation as check
 from .mesh import Mesh, read_mesh
-from .reading import read_count, read_vertices
+from .reading import read_vertices
 
 __all__ = ["geodesic_distances", "straight_lines"]
 
@@ -50,7 +51,7 @@ def geodesic_distances(mesh: Mesh, sources: Any = None, *, strip: int = STRIP) -
     read_mesh(mesh, "mesh")
     if sources is not None:
         sources = read_vertices(sources, "sources", mesh.n_vertices)
-    strip = read_count(strip, "strip", 1)
+    strip = check.count(strip, "strip", 1)
     return dijkstra(straight_lines(mesh, strip), directed=False, indices=sources)
 
 

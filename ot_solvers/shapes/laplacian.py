@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
+from .. import validation as check
 from .mesh import Mesh, corners, read_mesh
-from .reading import read_count
 
 __all__ = ["Eigenbasis", "cotangent_laplacian", "eigenbasis"]
 
@@ -91,7 +91,7 @@ def eigenbasis(mesh: Mesh, k: int) -> Eigenbasis:
     eigenvalues, are arbitrary all the same: they differ from one shape to the next.
     """
     read_mesh(mesh, "mesh")
-    k = read_count(k, "k", 1, mesh.n_vertices - 2)
+    k = check.count(k, "k", 1, mesh.n_vertices - 2)
     masses = mesh.vertex_areas
     # The symmetric form has the identity on the right: Lanczos vectors need no inner product of their own.
     scale = 1 / np.sqrt(masses)

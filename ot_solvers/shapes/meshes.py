@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import validation as check
 from .mesh import Mesh
-from .reading import read_count
 from .surfaces import level_set, spread_points
 
 __all__ = ["cylinder", "ellipsoid", "sphere", "torus"]
@@ -38,7 +37,7 @@ def sphere(n_vertices: int = 2000, *, seed: Any = 0) -> Mesh:
     ----------
     [gonzalez:10]_
     """
-    return spread_points(read_count(n_vertices, "n_vertices", 12), seed)
+    return spread_points(check.count(n_vertices, "n_vertices", 12), seed)
 
 
 def ellipsoid(axes: Any = (1.0, 1.0, 1.0), *, bumps: int = 8, n_vertices: int = 2000, seed: int = 0) -> Mesh:
@@ -70,9 +69,9 @@ def ellipsoid(axes: Any = (1.0, 1.0, 1.0), *, bumps: int = 8, n_vertices: int = 
     check.finite(lengths, "axes")
     if lengths.min() <= 0:
         raise ValueError(f"axes={axes!r} must be positive")
-    base = spread_points(read_count(n_vertices, "n_vertices", 12), seed)
+    base = spread_points(check.count(n_vertices, "n_vertices", 12), seed)
     rng = np.random.default_rng([seed, 1])
-    centres = rng.normal(size=(read_count(bumps, "bumps", 0), 3))
+    centres = rng.normal(size=(check.count(bumps, "bumps", 0), 3))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     height = _bumps(base.vertices, centres, rng, 1.0)
     return base.moved(base.vertices * (1 + height[:, None]) * lengths)
@@ -109,7 +108,7 @@ def torus(tube: float = 0.35, *, warp: float = 0.0, bumps: int = 8, n_vertices: 
         raise ValueError(f"tube={tube!r} must be in (0, 0.7)")
     if not math.isfinite(warp):
         raise ValueError(f"warp={warp!r} must be finite")
-    n_vertices = read_count(n_vertices, "n_vertices", 200)
+    n_vertices = check.count(n_vertices, "n_vertices", 200)
 
     def field(points: np.ndarray) -> np.ndarray:
         return np.hypot(np.hypot(points[:, 0], points[:, 1]) - 1, points[:, 2]) - TUBE
@@ -119,7 +118,7 @@ def torus(tube: float = 0.35, *, warp: float = 0.0, bumps: int = 8, n_vertices: 
     x, y, z = base.vertices.T
     theta, phi = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y) - 1)
     rng = np.random.default_rng([seed, 2])
-    angles = rng.uniform(-np.pi, np.pi, size=(2, read_count(bumps, "bumps", 0)))
+    angles = rng.uniform(-np.pi, np.pi, size=(2, check.count(bumps, "bumps", 0)))
     height = _bumps(base.vertices, _on_torus(angles[0], angles[1], TUBE), rng, TUBE)
     points = _on_torus(theta, phi, tube * (1 + height))
     points[:, 2] += warp * np.cos(2 * theta)
@@ -159,7 +158,7 @@ def cylinder(
         raise ValueError(f"bend={bend!r} must be in [-4, 4]: beyond, the ends meet")
     if not 0 < stretch < math.inf:
         raise ValueError(f"stretch={stretch!r} must be positive and finite")
-    n_vertices = read_count(n_vertices, "n_vertices", 200)
+    n_vertices = check.count(n_vertices, "n_vertices", 200)
 
     def nearest(points: np.ndarray) -> np.ndarray:
         return np.clip(points[:, 2], -HALF_LENGTH, HALF_LENGTH)[:, None] * np.array([0.0, 0.0, 1.0])
@@ -170,7 +169,7 @@ def cylinder(
     end = HALF_LENGTH + RADIUS
     base = level_set(field, (-RADIUS, -RADIUS, -end), (RADIUS, RADIUS, end), n_vertices, seed)
     rng = np.random.default_rng([seed, 3])
-    count = read_count(bumps, "bumps", 0)
+    count = check.count(bumps, "bumps", 0)
     angle, along = rng.uniform(-np.pi, np.pi, count), rng.uniform(-HALF_LENGTH, HALF_LENGTH, count)
     centres = np.stack([RADIUS * np.cos(angle), RADIUS * np.sin(angle), along], axis=1)
     height = _bumps(base.vertices, centres, rng, RADIUS)

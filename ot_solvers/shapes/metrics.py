@@ -9,7 +9,7 @@ import numpy as np
 from .. import validation as check
 from .geodesics import geodesic_distances
 from .mesh import Mesh, read_mesh
-from .reading import read_count, read_vertices
+from .reading import read_vertices
 
 __all__ = ["PCKCurve", "geodesic_errors", "mean_geodesic_error", "pck_curve"]
 
@@ -110,7 +110,7 @@ def pck_curve(errors: Any, largest: float = 0.2, n_thresholds: int = 201) -> PCK
     largest = check.number(largest, "largest")
     if not 0 < largest < np.inf:
         raise ValueError(f"largest={largest!r} must be positive and finite")
-    thresholds = np.linspace(0, largest, read_count(n_thresholds, "n_thresholds", 2))
+    thresholds = np.linspace(0, largest, check.count(n_thresholds, "n_thresholds", 2))
     shares = np.searchsorted(np.sort(errors), thresholds, side="right") / errors.size
     area = float(((shares[1:] + shares[:-1]) / 2).mean())
     return PCKCurve(thresholds, shares, area)

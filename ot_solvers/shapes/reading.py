@@ -8,18 +8,7 @@ import numpy as np
 
 from ..namespaces import host_array
 
-__all__ = ["read_count", "read_vertices"]
-
-
-def read_count(value: Any, argument: str, least: int, most: int | None = None) -> int:
-    """`value` as an integer within limits."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{argument}={value!r} is not an integer")
-    if most is not None and not least <= value <= most:
-        raise ValueError(f"{argument}={value!r} must be in {least} ... {most}")
-    if value < least:
-        raise ValueError(f"{argument}={value!r} must be at least {least}")
-    return int(value)
+__all__ = ["read_vertices"]
 
 
 def read_vertices(value: Any, argument: str, n: int) -> np.ndarray:

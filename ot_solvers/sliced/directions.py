@@ -164,12 +164,3 @@ def read_directions(value: Any, d: int) -> np.ndarray:
             "(directions / norm(directions, axis=1, keepdims=True))"
         )
     return vectors
-
-
-def read_count(value: Any, argument: str) -> int:
-    """A number of directions, at least 1."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{argument}={value!r} is not an integer")
-    if value < 1:
-        raise ValueError(f"{argument}={value!r} must be at least 1")
-    return int(value)

@@ -18,7 +18,7 @@ from ..errors import ConvergenceError, ConvergenceWarning, stack_depth
 from ..lazy import cached_property
 from ..solvers.base import is_true
 from .clouds import Clouds, finite_costs
-from .directions import SAMPLINGS, Directions, draw, generator, read_count, read_directions
+from .directions import SAMPLINGS, Directions, draw, generator, read_directions
 from .estimation import CONTROL_VARIATES, Mean, estimate, harmonics, moments
 
 __all__ = ["SlicedDistance", "SlicedProgress", "sliced_wasserstein"]
@@ -223,8 +223,8 @@ def sliced_wasserstein(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
     goal = _goal(standard_error)
-    most = read_count(max_projections, "max_projections")
-    count = None if n_projections is None else read_count(n_projections, "n_projections")
+    most = check.count(max_projections, "max_projections")
+    count = None if n_projections is None else check.count(n_projections, "n_projections")
     run = _Run(clouds, control_variate, callback)
     if on_graph(*leaves.values()) and goal is None and callback is None:
         run.wanted = [name for name, leaf in leaves.items() if on_graph(leaf)]

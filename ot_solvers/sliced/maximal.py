@@ -17,7 +17,7 @@ from ..errors import ConvergenceError, ConvergenceWarning, stack_depth
 from ..solvers.base import is_true
 from ..status import Status
 from .clouds import Clouds, finite_costs
-from .directions import draw, generator, read_count
+from .directions import draw, generator
 
 __all__ = ["AscentProgress", "MaxSlicedDistance", "max_sliced_wasserstein"]
 
@@ -173,7 +173,7 @@ def max_sliced_wasserstein(
     share = check.number(tol, "tol")
     if not share > 0:
         raise ValueError(f"tol={tol!r} must be positive")
-    most, starts = read_count(max_iter, "max_iter"), read_count(n_starts, "n_starts")
+    most, starts = check.count(max_iter, "max_iter"), check.count(n_starts, "n_starts")
     ascent, rng = _Ascent(clouds, share, callback), generator(seed)
     status = ascent.run(_starts(clouds, starts, rng), most)
     if status is Status.CONVERGED:

@@ -19,7 +19,7 @@ from ..solvers.base import Outcome, is_true
 from ..status import Status
 from ..wasserstein import ground_cost, order_of
 from .clouds import Clouds, finite_costs
-from .directions import SAMPLINGS, draw, generator, read_count, read_directions
+from .directions import SAMPLINGS, draw, generator, read_directions
 from .line import path_of
 
 __all__ = ["SearchProgress", "SlicedPlan", "sliced_plan"]
@@ -172,10 +172,10 @@ def sliced_plan(
     engine = registry.get("numba" if backend == "auto" else backend)
     clouds = Clouds(geometry.x, geometry.y, first, second, mass, order, library, engine)
     rng = generator(seed)
-    rounds = 0 if max_iter == 0 and not isinstance(max_iter, bool) else read_count(max_iter, "max_iter")
+    rounds = 0 if max_iter == 0 and not isinstance(max_iter, bool) else check.count(max_iter, "max_iter")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
-    given = None if n_projections is None else read_count(n_projections, "n_projections")
+    given = None if n_projections is None else check.count(n_projections, "n_projections")
     if directions is not None:
         vectors = read_directions(directions, d)
         if given not in (None, len(vectors)):

@@ -16,7 +16,7 @@ from ..namespaces import Library, resolve
 from ..regularisers import Entropic, entropic
 from ..wasserstein import order_of
 from .many import Solves, exact_costs, portion
-from .permutation import PermutationProgress, PermutationTest, permuted, read_count
+from .permutation import PermutationProgress, PermutationTest, permuted
 
 __all__ = ["DependencyResult", "dependency"]
 
@@ -166,8 +166,8 @@ def dependency(
     check.choice(on_failure, "on_failure", ("warn", "raise", "ignore"))
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
-    shuffles = read_count(n_shuffles, "n_shuffles", 1)
-    permutations = read_count(n_permutations, "n_permutations", 0)
+    shuffles = check.count(n_shuffles, "n_shuffles", 1)
+    permutations = check.count(n_permutations, "n_permutations", 0)
     smoothing = None if reg is None else entropic(reg, None)
     if smoothing is not None and smoothing.relative_to is not None:
         raise ValueError(f"reg={reg!r} is relative to a cost that every permutation changes; give eps itself")

@@ -12,7 +12,7 @@ from ..lazy import cached_property
 from ..namespaces import Library
 from ..solvers.base import is_true
 
-__all__ = ["NullDistribution", "PermutationProgress", "PermutationTest", "permuted", "read_count"]
+__all__ = ["NullDistribution", "PermutationProgress", "PermutationTest", "permuted"]
 
 
 class PermutationProgress(NamedTuple):
@@ -138,12 +138,3 @@ class PermutationTest:
                 lines.append(f"  effect        {self.effect:.3g} standard deviations of the null values")
         lines.append(f"  p-value       {self.p_value:.4g}   ({self.n_permutations} permutations)")
         return lines
-
-
-def read_count(value: Any, argument: str, least: int) -> int:
-    """An integer that is not below `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{argument}={value!r} is not an integer")
-    if value < least:
-        raise ValueError(f"{argument}={value!r} must be at least {least}")
-    return int(value)

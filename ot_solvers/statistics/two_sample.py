@@ -22,7 +22,7 @@ from ..solvers.divergence import SymmetricSinkhorn
 from ..solvers.exact.line import on_a_line, staircase
 from ..wasserstein import ground_cost, order_of
 from .many import PRECISE, Solves, exact_costs, portion
-from .permutation import PermutationProgress, PermutationTest, permuted, read_count
+from .permutation import PermutationProgress, PermutationTest, permuted
 
 __all__ = ["TwoSampleResult", "two_sample_test"]
 
@@ -150,7 +150,7 @@ def two_sample_test(
     check.choice(on_failure, "on_failure", ("warn", "raise", "ignore"))
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
-    permutations = read_count(n_permutations, "n_permutations", 0)
+    permutations = check.count(n_permutations, "n_permutations", 0)
     order = order_of(p)
     generator = np.random.default_rng(seed)
     name = resolve({"x": x, "y": y})

@@ -11,7 +11,7 @@ from torch import nn
 
 from ... import validation as check
 from ...sliced.clouds import Clouds
-from ...sliced.directions import SAMPLINGS, draw, generator, read_count
+from ...sliced.directions import SAMPLINGS, draw, generator
 from ...sliced.distance import PROJECTIONS, SlicedDistance, sliced_wasserstein
 from ...sliced.line import LineTransport
 from ...sliced.maximal import MaxSlicedDistance
@@ -265,7 +265,7 @@ class SlicedWassersteinLoss(nn.Module):
         if directions is not None and not isinstance(directions, torch.Tensor):
             raise TypeError(f"directions must be a torch tensor, not {type(directions).__name__}")
         if n_projections is not None:
-            n_projections = read_count(n_projections, "n_projections")
+            n_projections = check.count(n_projections, "n_projections")
             if directions is not None and n_projections != len(directions):
                 raise ValueError(
                     f"n_projections={n_projections}, but directions has {len(directions)} rows; "
