@@ -17,6 +17,7 @@ from .errors import (
     ConvergenceWarning,
     DegenerateLimitWarning,
     InfeasibleError,
+    NotFittedError,
     PerformanceWarning,
     UnsupportedError,
 )
@@ -53,7 +54,7 @@ from .threads import get_num_threads, set_num_threads
 from .wasserstein import WassersteinDistance, wasserstein
 
 if TYPE_CHECKING:
-    from . import shapes
+    from . import maps, shapes
 
 __all__ = [
     "SNS",
@@ -72,6 +73,7 @@ __all__ = [
     "LineTransport",
     "MaxSlicedDistance",
     "Newton",
+    "NotFittedError",
     "PairwiseProgress",
     "PerformanceWarning",
     "Progress",
@@ -96,6 +98,7 @@ __all__ = [
     "dependency",
     "geometry",
     "get_num_threads",
+    "maps",
     "max_sliced_wasserstein",
     "pairwise_wasserstein",
     "set_num_threads",
@@ -116,9 +119,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # With its sparse linear algebra it takes as long to import as everything else.
-    if name == "shapes":
+    # They take as long to import as everything else.
+    if name in ("maps", "shapes"):
         from importlib import import_module
 
-        return import_module(".shapes", __name__)
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ __all__ = [
     "ConvergenceWarning",
     "DegenerateLimitWarning",
     "InfeasibleError",
+    "NotFittedError",
     "PerformanceWarning",
     "UnsupportedError",
 ]
@@ -21,6 +22,10 @@ class UnsupportedError(ValueError, NotImplementedError):
 
 class InfeasibleError(ValueError):
     """No plan with these marginals avoids the forbidden (``+inf``) pairs."""
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A map was asked to move points before it was fitted."""
 
 
 class ConvergenceError(RuntimeError):
