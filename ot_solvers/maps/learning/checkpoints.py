@@ -71,7 +71,7 @@ def read_checkpoint(path: str | os.PathLike, settings: dict[str, str]) -> dict[s
     except Exception as error:
         raise ValueError(f"checkpoint={os.fspath(path)!r} is no checkpoint of a map: {error}") from None
     if not known:
-        raise ValueError(f"checkpoint={os.fspath(path)!r} has a format of another version; remove it to start anew")
+        raise ValueError(f"checkpoint={os.fspath(path)!r} has the format of another version: remove it")
     other = [name for name in settings if stored.get(name) != settings[name]]
     if other:
         name = other[0]

@@ -15,15 +15,15 @@ from torch import nn
 
 from ... import validation as check
 from ...backends import registry
-from ...costs import Cost, Cosine, Dot, Sphere, SqEuclidean
+from ...costs import Cosine, Cost, Dot, Sphere, SqEuclidean
 from ...errors import ConvergenceError, ConvergenceWarning, stack_depth
 from ...geometry import PointCloud
 from ...namespaces import library_name
 from ...regularisers import Entropic, absolute, entropic
 from ..base import TransportMap, detached, read_samples
 from ..gap import chosen_estimator
-from ..history import FitStatus, MapHistory, MapProgress
-from ..linear import gaussian_map
+from ..history import FitStatus, MapProgress
+from ..linear import LinearMap
 from .checkpoints import fingerprint, read_checkpoint, write_checkpoint
 from .minibatches import Minibatches
 from .network import OnSphere, ResidualMLP
@@ -197,6 +197,8 @@ class MongeGapMap(TransportMap):
         self.callback = callback
         self.progress = progress
         self.on_failure = on_failure
+
+    history_: MapHistory
 
     # --- fitting ----------------------------------------------------------------------------------------------
 
@@ -495,12 +497,10 @@ class _Way:
         mean = np.average(x, axis=0, weights=a)
         scale = math.sqrt(float(np.average((x - mean) ** 2, axis=0, weights=a).mean()))
         built.standardise(torch.as_tensor(mean), scale if scale > 0 else 1.0)
-        gaussian = options.start == "gaussian" or (
-            options.start == "auto" and isinstance(settings.cost, (SqEuclidean, Dot))
-        )
-        if gaussian:
-            matrix, offset = gaussian_map(x, y, a, b)
-            built.begin_at(torch.as_tensor(matrix), torch.as_tensor(offset))
+        automatic = options.start == "auto" and isinstance(settings.cost, (SqEuclidean, Dot))
+        if automatic or options.start == "gaussian":
+            gaussian = LinearMap().fit(x.astype(np.float64), y.astype(np.float64), a, b)
+            built.begin_at(torch.as_tensor(gaussian.matrix_), torch.as_tensor(gaussian.offset_))
         return built
 
     def train(self) -> FitStatus:

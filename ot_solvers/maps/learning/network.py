@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -39,7 +40,9 @@ class ResidualMLP(nn.Module):
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, d: int, hidden: Sequence[int] = (64, 64, 64), activation: str = "gelu", affine: bool = True):
+    def __init__(
+        self, d: int, hidden: Sequence[int] = (64, 64, 64), activation: str = "gelu", affine: bool = True
+    ):
         super().__init__()
         choice(activation, "activation", tuple(ACTIVATIONS))
         widths = [count(d, "d"), *(count(width, "hidden") for width in hidden)]
@@ -49,7 +52,7 @@ class ResidualMLP(nn.Module):
             self.affine.bias.zero_()
         self.affine.requires_grad_(affine)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:]):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
         if layers:
             last = nn.Linear(widths[-1], d)

@@ -183,8 +183,6 @@ def mmd_loss(unit: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor
         return sum((torch.exp(-rate * squares) for rate in rates), torch.zeros_like(squares)).mean() / len(rates)
 
     def loss(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return (
-            mean_kernel(images, images) + mean_kernel(targets, targets) - 2 * mean_kernel(images, targets)
-        )
+        return mean_kernel(images, images) + mean_kernel(targets, targets) - 2 * mean_kernel(images, targets)
 
     return loss

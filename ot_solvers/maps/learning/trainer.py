@@ -113,7 +113,9 @@ class Trainer:
     ):
         self.network, self.x, self.y, self.batches = network, x, y, batches
         self.losses, self.solver, self.plan, self.held_out = losses, solver, plan, held_out
-        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.parameters: list[torch.Tensor] = [
+            parameter for parameter in network.parameters() if parameter.requires_grad
+        ]
         if not self.parameters:
             raise ValueError("network has no parameters to train")
         self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), foreach=True)
@@ -193,7 +195,7 @@ class Trainer:
         if not value:
             return None
         ahead = self._validated(strength) if validate else (None, None)
-        progress = MapProgress(self.done, plan.steps, fit, gap, strength, rate, *ahead, self.seconds)
+        progress = MapProgress(self.done, plan.steps, fit, gap, strength, rate, ahead[0], ahead[1], self.seconds)
         self.history.append(progress)
         tired = validate and self._tired(progress)
         if tell(progress):
