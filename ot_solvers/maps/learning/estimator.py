@@ -69,8 +69,8 @@ class MongeGapMap(TransportMap):
         Loss between images and targets: Sinkhorn divergence, squared sliced Wasserstein distance, squared maximum
         mean discrepancy with Gaussian kernels, or a function of two (n, d) tensors that returns a 0-d tensor.
     fitting_reg : float or Entropic
-        Strength of the entropy in ``"sinkhorn"``, cost units; relative ones refer to the costs between x and y (2048
-        points of each, drawn at random, where there are more).
+        Strength of the entropy in ``"sinkhorn"``, cost units; relative ones refer to the costs between x and y (of
+        2048 points of each, drawn at random, where there are more).
     strength : float >= 0, or callable
         Of the gap; a function of the number of steps done for a schedule. With 0 nothing says which of the maps
         that fit is wanted.
