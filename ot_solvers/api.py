@@ -301,19 +301,24 @@ def shared_off_graph(x: Any, y: Any, a: Any, b: Any) -> tuple:
     return first, first if y is x else off_graph(y), off_graph(a), off_graph(b)
 
 
-def read_clouds(x: Any, y: Any, a: Any, b: Any, cost: Any) -> tuple[PointCloud, Library]:
-    """Checked point cloud geometry and the caller's library."""
-    name = resolve({"x": x, "y": y, "a": a, "b": b})
+def read_clouds(
+    x: Any, y: Any, a: Any, b: Any, cost: Any, arguments: tuple[str, str] = ("x", "y")
+) -> tuple[PointCloud, Library]:
+    """Checked point cloud geometry and the caller's library; `arguments` are what the caller calls the clouds."""
+    one, other = arguments
+    name = resolve({one: x, other: y, "a": a, "b": b})
     ground = check.read_cost(cost)
-    first = check.points(x, "x")
-    second = first if y is x else check.points(y, "y")
+    first = check.points(x, one)
+    second = first if y is x else check.points(y, other)
     if first.shape[1] != second.shape[1]:
-        raise ValueError(f"x has {first.shape[1]} coordinates and y {second.shape[1]}; expected the same number")
+        raise ValueError(
+            f"{one} has {first.shape[1]} coordinates and {other} {second.shape[1]}; expected the same number"
+        )
     dtype = np.result_type(first.dtype, second.dtype)
     first = first.astype(dtype, copy=False)
     second = first if y is x else second.astype(dtype, copy=False)
-    ground.check(first, "x")
-    ground.check(second, "y")
+    ground.check(first, one)
+    ground.check(second, other)
     return PointCloud(first, second, ground), Library(name, dtype)
 
 

@@ -13,7 +13,7 @@ __all__ = ["attached", "off_graph", "on_graph"]
 
 
 #: Where results that are no solutions are put on the graph.
-_MODULES = {"batch": "batches", "sliced": "sliced", "max_sliced": "sliced", "line": "sliced"}
+_MODULES = {"batch": "batches", "sliced": "sliced", "max_sliced": "sliced", "line": "sliced", "gap": "gap"}
 
 
 def on_graph(*values: Any) -> bool:
@@ -44,7 +44,7 @@ def attached(kind: str, result: Any, **leaves: Any) -> Any:
 
     Parameters
     ----------
-    kind : {"solution", "divergence", "batch", "sliced", "max_sliced", "line"}
+    kind : {"solution", "divergence", "batch", "sliced", "max_sliced", "line", "gap"}
     result
         Of the solve without the graph.
     leaves

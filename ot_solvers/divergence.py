@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from .solvers.base import is_true
 from .solvers.divergence import SymmetricSinkhorn
 from .status import Progress
 
-__all__ = ["DivergenceResult", "sinkhorn_divergence"]
+__all__ = ["DivergenceResult", "run_divergence", "sinkhorn_divergence"]
 
 
 class DivergenceResult(Sampled):
@@ -120,6 +121,36 @@ def sinkhorn_divergence(
         raise TypeError(f"init={type(init).__name__} must be a DivergenceResult")
     engine = registry.get("numba" if backend == "auto" else backend)
     eps = absolute(entropic(reg, reg_relative_to), geometry, engine)
+    options = Options(
+        Entropic(eps),
+        None,
+        unbalanced,
+        unbalanced_type,
+        method,
+        backend,
+        tol,
+        max_iter,
+        init,
+        callback,
+        on_failure,
+    )
+    result = run_divergence(geometry, a, b, library, options)
+    return attached("divergence", result, **leaves) if on_graph(*leaves.values()) else result
+
+
+def run_divergence(geometry: PointCloud, a: Any, b: Any, library: Library, options: Options) -> DivergenceResult:
+    """Solve the three problems of a divergence.
+
+    Parameters
+    ----------
+    geometry : PointCloud
+        Of a symmetric cost.
+    a, b : (n,), (m,) arrays or None
+    library : Library
+    options : Options
+        `reg` is an absolute `Entropic`, `init` a `DivergenceResult` or None.
+    """
+    callback = options.callback
     mirror = (
         PointCloud(geometry.x, geometry.x, geometry.cost),
         PointCloud(geometry.y, geometry.y, geometry.cost),
@@ -134,23 +165,22 @@ def sinkhorn_divergence(
         return stopped
 
     def part(cloud, first, second, solver, start) -> Solution:
-        options = Options(
-            Entropic(eps), None, unbalanced, unbalanced_type, solver, backend, tol, max_iter, start,
-            None if callback is None else watch, "ignore",
-        )  # fmt: skip
-        return run_problem(cloud, first, second, library, options)
+        chosen = replace(
+            options, method=solver, init=start, callback=None if callback is None else watch, on_failure="ignore"
+        )
+        return run_problem(cloud, first, second, library, chosen)
 
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable")
-    check.choice(on_failure, "on_failure", ("warn", "raise", "ignore"))
-    xy = part(geometry, a, b, method, init and init.xy)
+    check.choice(options.on_failure, "on_failure", ("warn", "raise", "ignore"))
+    init = options.init
+    xy = part(geometry, a, b, options.method, init and init.xy)
     # Weights as the xy problem counts them: balanced masses that differ in the last digits are one mass there.
     first, second = xy._problem.mass * xy._problem.a, xy._problem.mass * xy._problem.b
     xx = part(mirror[0], first, first, SymmetricSinkhorn(), init and init.xx)
     yy = part(mirror[1], second, second, SymmetricSinkhorn(), init and init.yy)
-    report([("xy", xy), ("xx", xx), ("yy", yy)], check.tolerance(tol, library.dtype), on_failure)
-    result = DivergenceResult(xy, xx, yy, library)
-    return attached("divergence", result, **leaves) if on_graph(*leaves.values()) else result
+    report([("xy", xy), ("xx", xx), ("yy", yy)], check.tolerance(options.tol, library.dtype), options.on_failure)
+    return DivergenceResult(xy, xx, yy, library)
 
 
 def _crossed_dual(xy: Solution, xx: Solution, yy: Solution) -> float:
