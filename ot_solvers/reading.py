@@ -1,4 +1,4 @@
-"""Arrays from files in the formats people have: npy, npz, text tables. The content says the format, not the name."""
+"""Arrays from files in the formats people have, npy, npz and text tables: the content says which, not the name."""
 
 from __future__ import annotations
 

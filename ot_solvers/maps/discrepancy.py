@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .. import validation as check
-from .metrics import shares
 
 __all__ = ["mmd"]
 
@@ -69,7 +68,7 @@ def mmd(
     first, second = (check.points(z, name).astype(np.float64) for z, name in ((x, "x"), (y, "y")))
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"x has {first.shape[1]} coordinates and y {second.shape[1]}; expected the same number")
-    weights = [shares(a, "a", len(first)), shares(b, "b", len(second))]
+    weights = [check.shares(a, "a", len(first)), check.shares(b, "b", len(second))]
     if word == "energy":
         if not (isinstance(bandwidth, str) and bandwidth == "median"):
             raise ValueError(f"bandwidth={bandwidth!r} is for the other kernels; kernel='energy' has none")
@@ -80,7 +79,7 @@ def mmd(
         _own(points, masses, word, widths, unbiased, name)
         for points, masses, name in ((first, weights[0], "x"), (second, weights[1], "y"))
     ]
-    return own[0] + own[1] - 2 * _mean(first, second, *weights, word, widths)
+    return own[0] + own[1] - 2 * _mean(first, second, weights[0], weights[1], word, widths)
 
 
 def _own(points, weights, kernel: str, widths, unbiased: bool, name: str) -> float:
@@ -116,7 +115,7 @@ def _mean(x, y, a, b, kernel: str, widths) -> float:
 def _bandwidths(bandwidth: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if isinstance(bandwidth, str):
         check.choice(bandwidth, "bandwidth", ("median",))
-        return np.array([_median_distance(x, y)])
+        return np.array([median_distance(np.concatenate([x, y]))])
     widths = check.floating(bandwidth, "bandwidth").astype(np.float64)
     if widths.ndim > 1 or widths.size == 0:
         raise ValueError(f"bandwidth has shape {widths.shape}; expected a number, or a sequence of them")
@@ -128,14 +127,21 @@ def _bandwidths(bandwidth: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return widths
 
 
-def _median_distance(x: np.ndarray, y: np.ndarray) -> float:
+def median_distance(points: np.ndarray) -> float:
+    """Median of the positive distances between points (n, d), or evenly chosen ones of them.
+
+    Raises
+    ------
+    ValueError
+        Where all points are equal.
+    """
     from scipy.spatial.distance import pdist
 
-    size = len(x) + len(y)
+    size = len(points)
     chosen = np.linspace(0, size - 1, min(size, MEDIAN_POINTS)).round().astype(np.int64)
-    distances = pdist(np.concatenate([x, y])[chosen])
+    distances = pdist(points[chosen])
     # Repeated points say nothing about scale.
     distances = distances[distances > 0]
     if distances.size == 0:
-        raise ValueError("all points of x and y are equal: there is no median distance; give bandwidth a number")
+        raise ValueError("all points are equal and have no median distance: give bandwidth a number")
     return float(np.median(distances))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -10,11 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import validation as check
-from ..api import solve_sample
-from ..costs import Cost, Sphere
+from ..backends import registry
+from ..costs import Cost, Sphere, SqEuclidean
 from ..divergence import sinkhorn_divergence
+from ..geometry import PointCloud
+from ..regularisers import absolute, entropic
 from .base import SCORE_REG, detached
-from .discrepancy import mmd
+from .discrepancy import median_distance, mmd
+from .gap import monge_gap
 from .metrics import displacement_cosine, geodesic_deviation, l2_uvp
 from .problems import MapProblem
 
@@ -54,9 +56,10 @@ class MapReport:
     geodesic : float or None
         `geodesic_deviation`, on the sphere.
     divergence : float
-        Sinkhorn divergence between the images and the target sample, ``reg=Entropic(0.05, relative_to="mean")``.
-    mmd : float
-        Squared `mmd` between the same, with a Gaussian kernel.
+        Sinkhorn divergence between the images and the target sample.
+    mmd : float or None
+        Squared `mmd` between the same, with a Gaussian kernel whose bandwidth is the median distance within the
+        target sample; None where that is one point.
     gap : float
         Monge gap: the mean cost minus that of the optimal plan between the points and their images.
     mean_cost : float
@@ -70,7 +73,7 @@ class MapReport:
     cosine: float | None
     geodesic: float | None
     divergence: float
-    mmd: float
+    mmd: float | None
     gap: float
     mean_cost: float
     n: int
@@ -122,7 +125,8 @@ def evaluate(
         Ground cost of divergence and gap: by default that of the problem or else of the map, or else
         ``"sqeuclidean"``.
     reg : float or Entropic
-        Smoothing of the divergence.
+        Smoothing of the divergence; relative ones refer to the costs within the target sample, so that they are
+        the same for all maps.
 
     Returns
     -------
@@ -135,8 +139,9 @@ def evaluate(
 
     Notes
     -----
-    Costs that divergences need to be symmetric and to vanish at equal points, so that for the cost ``"dot"`` and
-    for ones that are not symmetric the divergence is that of the squared Euclidean cost.
+    Divergence and MMD are those of samples, and not 0 for the right map: compare maps on the same points.
+    Divergences need costs that are symmetric and vanish at equal points: for the cost ``"dot"`` and for ones that
+    are not symmetric the divergence is that of the squared Euclidean cost.
 
     For the cost ``"sphere"`` images that lie off the sphere are projected to it for divergence, gap, mean cost and
     angle; L2-UVP, cosine and MMD look at them as they are.
@@ -149,7 +154,7 @@ def evaluate(
     >>> report.l2_uvp, round(report.cosine, 6), abs(report.gap) < 1e-12
     (0.0, 1.0, True)
     """
-    move = _function_of(transport_map)
+    move = function_of(transport_map, "transport_map")
     variance = None
     if isinstance(problem, MapProblem):
         if truth is not None:
@@ -164,9 +169,9 @@ def evaluate(
         ground = check.read_cost(cost or (known if isinstance(known, (str, Cost)) else "sqeuclidean"))
         truth = truth(x) if callable(truth) else truth
     images = _images(move, x)
-    inputs, targets = check.points(detached(x), "x"), check.points(detached(y), "y")
+    inputs, targets = (check.points(detached(z), k).astype(np.float64) for z, k in ((x, "x"), (y, "y")))
     if truth is not None:
-        truth = check.points(detached(truth), "truth")
+        truth = check.points(detached(truth), "truth").astype(np.float64)
         if truth.shape != inputs.shape:
             raise ValueError(f"truth has shape {truth.shape}; expected {inputs.shape}, one image per point")
     return _report(inputs, images, targets, truth, variance, ground, reg)
@@ -174,9 +179,7 @@ def evaluate(
 
 def _report(x, images, y, truth, variance, ground: Cost, reg) -> MapReport:
     placed = _on_sphere(images) if isinstance(ground, Sphere) else images
-    symmetric = ground.symmetric and ground.name != "dot"
-    divergence = sinkhorn_divergence(placed, y, cost=ground if symmetric else "sqeuclidean", reg=reg)
-    gap, mean_cost = _gap(x, placed, ground)
+    gap = monge_gap(x, placed, cost=ground)
     uvp = cosine = angle = None
     if truth is not None:
         # Samples of a law without spread explain nothing in percent.
@@ -187,17 +190,17 @@ def _report(x, images, y, truth, variance, ground: Cost, reg) -> MapReport:
         if isinstance(ground, Sphere):
             angle = geodesic_deviation(placed, truth)
     return MapReport(
-        l2_uvp=uvp, cosine=cosine, geodesic=angle, divergence=float(divergence), mmd=mmd(images, y), gap=gap,
-        mean_cost=mean_cost, n=len(x), cost=ground.name,
+        l2_uvp=uvp, cosine=cosine, geodesic=angle, divergence=_divergence(placed, y, ground, reg),
+        mmd=mmd(images, y, bandwidth=median_distance(y)) if (y != y[0]).any() else None, gap=float(gap),
+        mean_cost=gap.displacement, n=len(x), cost=ground.name,
     )  # fmt: skip
 
 
-def _gap(x: np.ndarray, images: np.ndarray, ground: Cost) -> tuple[float, float]:
-    """Monge gap and mean cost."""
-    solution = solve_sample(x, images, cost=ground, reg=None)
-    pairs = np.arange(len(x))
-    mean = float(solution._backend.pair_costs(solution.geometry, pairs, pairs).mean())
-    return mean - float(solution.value), mean
+def _divergence(images: np.ndarray, y: np.ndarray, ground: Cost, reg: Any) -> float:
+    if not ground.symmetric or ground.name == "dot":
+        ground = SqEuclidean()
+    eps = absolute(entropic(reg, None), PointCloud(y, y, ground), registry.get("numba"))
+    return float(sinkhorn_divergence(images, y, cost=ground, reg=eps))
 
 
 def _on_sphere(images: np.ndarray) -> np.ndarray:
@@ -207,17 +210,19 @@ def _on_sphere(images: np.ndarray) -> np.ndarray:
     return Sphere().prepare(images)
 
 
-def _function_of(transport_map: Any) -> Callable[[Any], Any]:
+def function_of(transport_map: Any, argument: str) -> Callable[[Any], Any]:
+    """The function of points that a map is."""
     move = getattr(transport_map, "transform", transport_map)
-    if not callable(move):
-        kind = type(transport_map).__name__
-        raise TypeError(f"transport_map is a {kind}; expected an object with transform(x), or a function")
+    # Classes are callable: a map that nobody has made yet.
+    if isinstance(transport_map, type) or not callable(move):
+        kind = repr(transport_map) if isinstance(transport_map, type) else f"a {type(transport_map).__name__}"
+        raise TypeError(f"{argument} is {kind}; expected an object with transform(x), or a function")
     return move
 
 
 def _images(move: Callable[[Any], Any], x: Any) -> np.ndarray:
     """Checked images."""
-    images = check.points(detached(move(x)), "transform(x)")
+    images = check.points(detached(move(x)), "transform(x)").astype(np.float64)
     if images.shape != tuple(x.shape):
         raise ValueError(f"transform(x) has shape {images.shape}; expected {tuple(x.shape)}, one image per point")
     return images

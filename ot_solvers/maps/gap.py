@@ -169,7 +169,7 @@ def monge_gap(
         raise ValueError(f"cost={ground!r} is not symmetric: use estimator='exact' or 'entropic'")
     if init is not None and not isinstance(init, MongeGap):
         raise TypeError(f"init={type(init).__name__} must be a MongeGap")
-    weights = _shares(a, n)
+    weights = check.shares(a, "a", n)
     engine = registry.get("numba" if backend == "auto" else backend)
     costs = _paired(geometry, weights, engine)
     strength: Any = None
@@ -193,15 +193,6 @@ def monge_gap(
         number = _exact_gap(costs, solution, engine) if estimator == "exact" else displacement - float(solution)
     found = MongeGap(displacement, solution, divergence, number, estimator, library)
     return attached("gap", found, **leaves) if on_graph(*leaves.values()) else found
-
-
-def _shares(a: Any, n: int) -> np.ndarray:
-    """(n,) weights with sum 1."""
-    weights = check.weights(a, "a", n)
-    total = float(weights.sum())
-    if not (math.isfinite(total) and total > 0):
-        raise ValueError(f"a has total mass {total:g}; expected a positive, finite total")
-    return weights / total
 
 
 def _paired(geometry: PointCloud, weights: np.ndarray, engine) -> np.ndarray:

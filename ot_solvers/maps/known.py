@@ -195,7 +195,8 @@ class _InverseGradient(KnownMap):
                 left = forward._move(tried) - y[at]
                 lengths = np.linalg.norm(left, axis=1)
                 better = lengths < (1 - 1e-4 * length) * size[at]
-                x[at[better]], residual[at[better]], size[at[better]] = tried[better], left[better], lengths[better]
+                taken = at[better]
+                x[taken], residual[taken], size[taken] = tried[better], left[better], lengths[better]
                 moved[waiting[better]] = True
                 # What is within rounding takes no shorter steps.
                 waiting = waiting[~better & (size[at] > reach[at])]

@@ -42,7 +42,7 @@ def l2_uvp(predicted: Any, true: Any, target: Any = None, *, a: Any = None) -> f
     [korotin:21b]_, [korotin:21]_
     """
     predicted, true = _pair(predicted, true)
-    weights = shares(a, "a", len(true))
+    weights = check.shares(a, "a", len(true))
     error = float(weights @ ((predicted - true) ** 2).sum(axis=1))
     if target is None:
         variance = _variance(true, weights)
@@ -91,7 +91,7 @@ def displacement_cosine(x: Any, predicted: Any, true: Any, *, a: Any = None) -> 
     points = check.points(x, "x").astype(np.float64)
     if points.shape != true.shape:
         raise ValueError(f"x has shape {points.shape} and true {true.shape}; expected the same")
-    weights = shares(a, "a", len(true))
+    weights = check.shares(a, "a", len(true))
     first, second = predicted - points, true - points
     lengths = [float(np.sqrt(weights @ (z**2).sum(axis=1))) for z in (first, second)]
     for length, name in zip(lengths, ("predicted", "true")):
@@ -125,7 +125,7 @@ def geodesic_deviation(predicted: Any, true: Any, *, a: Any = None) -> float:
     for points, name in ((predicted, "predicted"), (true, "true")):
         sphere.check(points, name)
     first, second = (sphere.prepare(z)[:, None, :] for z in (predicted, true))
-    return float(shares(a, "a", len(true)) @ sphere.pairwise(first, second)[:, 0, 0])
+    return float(check.shares(a, "a", len(true)) @ sphere.pairwise(first, second)[:, 0, 0])
 
 
 def _pair(predicted: Any, true: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -133,15 +133,6 @@ def _pair(predicted: Any, true: Any) -> tuple[np.ndarray, np.ndarray]:
     if first.shape != second.shape:
         raise ValueError(f"predicted has shape {first.shape} and true {second.shape}; expected the same")
     return first, second
-
-
-def shares(weights: Any, argument: str, n: int) -> np.ndarray:
-    """(n,) weights with sum 1, uniform ones for None."""
-    masses = check.weights(weights, argument, n)
-    total = float(masses.sum())
-    if not 0 < total < np.inf:
-        raise ValueError(f"{argument} has total mass {total:g}; expected a positive, finite total")
-    return masses / total
 
 
 def _variance(points: np.ndarray, weights: np.ndarray) -> float:

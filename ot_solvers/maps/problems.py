@@ -176,9 +176,7 @@ def gaussian_problem(d: int = 2, seed: Any = 0) -> MapProblem:
     forward = gaussian_map(means[0], covariances[0], means[1], covariances[1])
     laws = [_Gaussian(mean, root) for mean, root in zip(means, roots)]
     variance = float(np.trace(covariances[1]))
-    return MapProblem(
-        f"Gaussian, d = {d}", "sqeuclidean", d, laws[0], laws[1], forward, forward.inverse, variance
-    )
+    return MapProblem(f"Gaussian, d = {d}", "sqeuclidean", d, laws[0], laws[1], forward, forward.inverse, variance)
 
 
 # --- gradients of convex functions ----------------------------------------------------------------------------
