@@ -176,6 +176,7 @@ def compare_maps(
         if held_out is not None:
             raise ValueError("held_out is for samples; from a MapProblem held-out points are drawn")
         start = check.count(seed, "seed", 0)
+        check.count(n_held_out, "n_held_out")
         x, y = data.sample(check.count(n, "n"), np.random.default_rng([start, 0]))
         title = f"{data.name}: {n} points to fit to, {n_held_out} held out"
         problem: Any = data
@@ -186,6 +187,8 @@ def compare_maps(
             raise ValueError("held_out is missing: maps are not judged by the points they were fitted to")
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise TypeError(f"data is a {type(data).__name__}; expected a MapProblem, or two samples (x, y)")
+        if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
+            raise TypeError(f"held_out is a {type(held_out).__name__}; expected two samples (x, y)")
         x, y = data
         problem, start = held_out, 0
         title = f"{len(x)} points to fit to, {len(held_out[0])} held out"

@@ -107,24 +107,25 @@ def _column(file: Any, name: str, path: Path) -> np.ndarray:
     known = list(table) if table else [k for k in obs if not k.startswith("__")]
     if name not in known:
         raise ValueError(f"{path} has no column {name!r} in obs; it has: {', '.join(known) or 'none'}")
-    column = obs[name]
-    if hasattr(column, "keys"):
-        return _encoded(column, path)
+    if table:
+        return _text(obs[name])
+    values = _values(obs[name], path)
     # Before anndata 0.8: codes beside the names of their categories.
-    categories = None if table else obs.get(f"__categories/{name}")
-    values = column if isinstance(column, np.ndarray) else column[()]
-    return _text(values) if categories is None else _decoded(values, _text(categories[()]))
+    categories = obs.get(f"__categories/{name}")
+    return values if categories is None else _decoded(values, _values(categories, path))
 
 
-def _encoded(column: Any, path: Path) -> np.ndarray:
-    """A column that is a group: categories, or values with some missing."""
+def _values(column: Any, path: Path) -> np.ndarray:
+    """A column: an array, or a group with codes of categories or with values of which some are missing."""
+    if hasattr(column, "shape"):
+        return _text(column[()])
     if "codes" in column and "categories" in column:
-        return _decoded(column["codes"][()], _text(column["categories"][()]))
+        return _decoded(column["codes"][()], _values(column["categories"], path))
     if "values" in column and "mask" in column:
-        values = _text(column["values"][()]).astype(object)
+        values = _values(column["values"], path).astype(object)
         values[column["mask"][()].astype(bool)] = None
         return values
-    raise ValueError(f"{path}: column {column.name} is stored as {_encoding(column)!r}, which is not understood")
+    raise ValueError(f"{path}: {column.name} is stored as {_encoding(column)!r}, which is not understood")
 
 
 def _decoded(codes: np.ndarray, categories: np.ndarray) -> np.ndarray:
