@@ -13,7 +13,14 @@ __all__ = ["attached", "off_graph", "on_graph"]
 
 
 #: Where results that are no solutions are put on the graph.
-_MODULES = {"batch": "batches", "sliced": "sliced", "max_sliced": "sliced", "line": "sliced", "gap": "gap"}
+_MODULES = {
+    "batch": "batches",
+    "gap": "gap",
+    "laws": "conditional",
+    "sliced": "sliced",
+    "max_sliced": "sliced",
+    "line": "sliced",
+}
 
 
 def on_graph(*values: Any) -> bool:
@@ -44,7 +51,7 @@ def attached(kind: str, result: Any, **leaves: Any) -> Any:
 
     Parameters
     ----------
-    kind : {"solution", "divergence", "batch", "sliced", "max_sliced", "line", "gap"}
+    kind : {"solution", "divergence", "batch", "gap", "laws", "sliced", "max_sliced", "line"}
     result
         Of the solve without the graph.
     leaves

@@ -4,6 +4,7 @@ A cost knows how to
 
 * ``prepare`` points once per solve (normalise, apply coordinate weights): O(n d);
 * give the matrix between prepared points in any array library (``pairwise``): the reference;
+* undo its derivative (``twist``), where that is possible: what maps are made of;
 * give itself to compiled kernels as a ``NamedTuple`` (``kernel``) whose static methods ``accumulate``,
   ``finish`` and ``derivative`` are plain Python that Numba compiles:
 
@@ -51,13 +52,22 @@ class Cost:
     #: ``c(x, y)`` of prepared points does not fall while some ``|x_k - y_k|`` grows: to all points of a box it is
     #: at least that to the nearest one, which lets backends leave out what is far away.
     boundable: ClassVar[bool] = False
+    #: ``c(x, y)`` is about the directions of points: averages of points are put back on the unit sphere.
+    on_sphere: ClassVar[bool] = False
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
-        # A class that changes the cost of another one says itself whether bounds hold.
-        changes = {"kernel", "pairwise", "prepare"} & set(vars(cls))
-        if changes and "boundable" not in vars(cls) and cls.__module__ != __name__:
+        if cls.__module__ == __name__:
+            return
+        # A class that changes the cost of another one says itself whether bounds hold, and what undoes its
+        # derivative and its preparation.
+        own = set(vars(cls))
+        if {"kernel", "pairwise", "prepare"} & own and "boundable" not in own:
             cls.boundable = False
+        if {"gradient", "kernel", "pairwise", "prepare"} & own and "twist" not in own:
+            cls.twist = Cost.twist  # type: ignore[method-assign]
+        if "prepare" in own and "unprepare" not in own:
+            cls.unprepare = Cost.unprepare  # type: ignore[method-assign]
 
     @property
     def name(self) -> str:
@@ -90,6 +100,50 @@ class Cost:
     def pullback(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Derivative by the raw points from the derivative by the prepared ones; (n, d) both."""
         return gradient
+
+    @property
+    def has_twist(self) -> bool:
+        """Whether `twist` is defined: ``y -> grad_x c(x, y)`` is one to one, and its inverse is known."""
+        return type(self).twist is not Cost.twist
+
+    def twist(self, x, slope, xp=compat):
+        """The point y with ``grad_x c(x, y) = slope``: where a map with this slope of its potential sends x.
+
+        Parameters
+        ----------
+        x : (n, d) array
+            *Prepared* points.
+        slope : (n, d) array
+            Derivative of a potential by them.
+
+        Returns
+        -------
+        (n, d) array
+            *Prepared* points. PyTorch tensors keep their graph.
+
+        Raises
+        ------
+        NotImplementedError
+            Where a slope says too little: costs that are not strictly convex functions of ``x - y`` have the same
+            slope at many y.
+
+        References
+        ----------
+        [gangbo:96]_.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no twist: its slope at x does not determine y")
+
+    def unprepare(self, x, xp=compat):
+        """Raw points whose prepared ones are x; what undoes `prepare`.
+
+        Raises
+        ------
+        NotImplementedError
+            If `prepare` is defined and this is not.
+        """
+        if type(self).prepare is not Cost.prepare:
+            raise NotImplementedError(f"{type(self).__name__} defines prepare() and must define unprepare()")
+        return x
 
     def kernel(self, dtype, d: int) -> Any:
         """``NamedTuple`` for compiled kernels, its numbers of the given dtype; None where there is none."""
@@ -347,6 +401,11 @@ class _Weighted(Cost):
     def pullback(self, x, gradient):
         return gradient if self.weights is None else gradient * self._scale()
 
+    def unprepare(self, x, xp=compat):
+        if self.weights is None:
+            return x
+        return x / xp.asarray(self._scale(), dtype=x.dtype)
+
     def monotone(self, d):
         return d == 1
 
@@ -361,6 +420,9 @@ class SqEuclidean(_Weighted):
 
     def gradient(self, x, y, c, xp=compat):
         return 2 * _differences(x, y)
+
+    def twist(self, x, slope, xp=compat):
+        return x - slope / 2
 
     def kernel(self, dtype, d):
         return SumOfSquares(dtype(1))
@@ -423,6 +485,20 @@ class EuclideanPower(_Weighted):
         safe = xp.where(square > 0, square, xp.ones_like(square))
         slope = xp.where(square > 0, self.p * safe ** (self.p / 2 - 1), xp.zeros_like(square))
         return slope[..., None] * diff
+
+    @property
+    def has_twist(self):
+        return self.p > 1 and super().has_twist
+
+    def twist(self, x, slope, xp=compat):
+        if self.p == 1:
+            return super().twist(x, slope, xp)
+        # |slope| = p |x - y|**(p - 1), along x - y. Where it is 0 the points meet, and powers have no derivative.
+        square = xp.sum(slope * slope, axis=-1, keepdims=True)
+        moves = square > 0
+        norm = xp.sqrt(xp.where(moves, square, xp.ones_like(square)))
+        ratio = xp.where(moves, (norm / self.p) ** (1 / (self.p - 1)) / norm, xp.zeros_like(norm))
+        return x - ratio * slope
 
     def kernel(self, dtype, d):
         return PowerOfSquares(dtype(self.p / 2), dtype(2 / self.p), dtype(self.p), dtype(0))
@@ -521,6 +597,9 @@ class Dot(Cost):
     def gradient(self, x, y, c, xp=compat):
         return xp.broadcast_to(-y[..., None, :, :], (*x.shape[:-1], *y.shape[-2:]))
 
+    def twist(self, x, slope, xp=compat):
+        return -slope
+
     def kernel(self, dtype, d):
         return MinusProduct(dtype(0))
 
@@ -539,6 +618,7 @@ class _OnSphere(Cost):
     """Costs that look at directions only."""
 
     boundable = True
+    on_sphere = True
 
     def prepare(self, x, xp=compat):
         # Scaling by the largest coordinate first: norms of huge and tiny points stay in range.
@@ -552,10 +632,17 @@ class _OnSphere(Cost):
         unit = x / norm
         return (gradient - (gradient * unit).sum(-1, keepdims=True) * unit) / norm
 
+    def unprepare(self, x, xp=compat):
+        return x
+
 
 @dataclass(frozen=True)
 class Cosine(_OnSphere):
-    """``1 - <x, y> / (|x| |y|)``; undefined at the origin."""
+    """``1 - <x, y> / (|x| |y|)``; undefined at the origin.
+
+    There is no `twist`. Along the sphere the slope is the sine of the angle between x and y, which y shares with
+    its mirror image in the half sphere away from x, and optimal plans may use both [gangbo:00]_.
+    """
 
     def check(self, x, argument):
         zero = np.flatnonzero(~x.any(axis=1))
@@ -575,7 +662,10 @@ class Cosine(_OnSphere):
 
 @dataclass(frozen=True)
 class Sphere(_OnSphere):
-    """Geodesic distance (angle, in radians) between unit vectors of R^d."""
+    """Geodesic distance (angle, in radians) between unit vectors of R^d.
+
+    There is no `twist`: as of other distances, the slope says in which direction y lies and not how far.
+    """
 
     def check(self, x, argument):
         off = np.abs(np.sqrt((x.astype(np.float64) ** 2).sum(1)) - 1)

@@ -174,7 +174,7 @@ def read_samples(
         )
     dtype = np.result_type(first, second)
     first, second = first.astype(dtype, copy=False), second.astype(dtype, copy=False)
-    masses = []
+    masses: list[np.ndarray | None] = []
     for value, argument, size in ((a, "a", len(first)), (b, "b", len(second))):
         masses.append(None if value is None else check.shares(value, argument, size))
     return first, second, masses[0], masses[1], Library(library, dtype)

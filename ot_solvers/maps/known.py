@@ -11,7 +11,7 @@ from ..errors import ConvergenceError
 from ..lazy import cached_property
 from ..namespaces import Library, resolve
 
-__all__ = ["AffineMap", "ConvexGradientMap", "KnownMap", "gaussian_map"]
+__all__ = ["AffineMap", "ConvexGradientMap", "KnownMap"]
 
 #: Numbers of a block of Hessians.
 BLOCK = 1 << 21
@@ -77,31 +77,6 @@ class AffineMap(KnownMap):
     @cached_property
     def inverse(self) -> AffineMap:
         return AffineMap(np.linalg.inv(self.matrix), self.target, self.source)
-
-
-def gaussian_map(
-    mean_x: np.ndarray, covariance_x: np.ndarray, mean_y: np.ndarray, covariance_y: np.ndarray
-) -> AffineMap:
-    """The optimal map between two Gaussians, for the squared Euclidean cost.
-
-    ``A = X^(-1/2) (X^(1/2) Y X^(1/2))^(1/2) X^(-1/2)`` for covariances X, Y: the symmetric positive definite
-    matrix with ``A X A = Y`` [peyre:19]_.
-
-    Parameters
-    ----------
-    mean_x, mean_y : (d,) arrays
-    covariance_x, covariance_y : (d, d) arrays
-        Positive definite.
-    """
-    root, inverse_root = (_power(covariance_x, p) for p in (0.5, -0.5))
-    matrix = inverse_root @ _power(root @ covariance_y @ root, 0.5) @ inverse_root
-    return AffineMap((matrix + matrix.T) / 2, mean_x, mean_y)
-
-
-def _power(matrix: np.ndarray, p: float) -> np.ndarray:
-    """Power of a symmetric positive definite matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * values**p) @ vectors.T
 
 
 class ConvexGradientMap(KnownMap):

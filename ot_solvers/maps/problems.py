@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import validation as check
 from ..lazy import cached_property
-from .known import AffineMap, ConvexGradientMap, KnownMap, gaussian_map
+from .known import AffineMap, ConvexGradientMap, KnownMap
+from .linear import Moments, optimal_matrix
 
 __all__ = [
     "MapProblem",
@@ -167,16 +168,15 @@ def gaussian_problem(d: int = 2, seed: Any = 0) -> MapProblem:
     """
     d = check.count(d, "d")
     generator = np.random.default_rng(seed)
-    means, roots, covariances = [], [], []
+    pair = []
     for _ in range(2):
-        means.append(generator.normal(size=d))
+        mean = generator.normal(size=d)
         values, vectors = random_positive(d, 2.0, generator)
-        roots.append(vectors * np.sqrt(values))
-        covariances.append((vectors * values) @ vectors.T)
-    forward = gaussian_map(means[0], covariances[0], means[1], covariances[1])
-    laws = [_Gaussian(mean, root) for mean, root in zip(means, roots)]
-    variance = float(np.trace(covariances[1]))
-    return MapProblem(f"Gaussian, d = {d}", "sqeuclidean", d, laws[0], laws[1], forward, forward.inverse, variance)
+        pair.append(Moments(mean, np.sqrt(values), vectors.T))
+    forward = AffineMap(optimal_matrix(*pair), pair[0].mean, pair[1].mean)
+    source, target = (_Gaussian(law.mean, law.factor.T) for law in pair)
+    variance = float((pair[1].deviations ** 2).sum())
+    return MapProblem(f"Gaussian, d = {d}", "sqeuclidean", d, source, target, forward, forward.inverse, variance)
 
 
 # --- gradients of convex functions ----------------------------------------------------------------------------

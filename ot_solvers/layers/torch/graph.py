@@ -322,13 +322,17 @@ class _Pairs(NamedTuple):
         by_y = (P.mT[..., None] * self.cost.swapped().gradient(self.y, self.x, self.C.mT, xp)).sum(1)
         return by_x, by_y
 
-    def conditional(self, v):
-        """(k, c) means of v (m, c) over the targets of every row; row potentials and weights cancel."""
+    def laws(self):
+        """(k, m) rows of sum 1; row potentials and weights cancel."""
         exponent = (self.g[None, :] - self.C) / self.eps
         live = torch.where(self.b > 0, exponent, torch.full_like(exponent, -torch.inf))
         top = live.amax(dim=1, keepdim=True).detach()
         weights = self.b[None, :] * torch.exp(torch.clamp(exponent - top, max=700.0))
-        return (weights @ v) / weights.sum(dim=1, keepdim=True)
+        return weights / weights.sum(dim=1, keepdim=True)
+
+    def conditional(self, v):
+        """(k, c) means of v (m, c) over the targets of every row."""
+        return self.laws() @ v
 
 
 class GraphSolution(Solution):
