@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import validation as check
 from ..lazy import cached_property
-from .known import AffineMap, ConvexGradientMap, KnownMap
+from .known import AffineMap, ConvexGradientMap
 from .linear import Moments, optimal_matrix
 
 __all__ = [
@@ -33,10 +33,12 @@ VARIANCE_POINTS, VARIANCE_BLOCK = 1 << 16, 1 << 21
 class MapProblem:
     """A source law, a target law and, where it is known, the optimal map between them.
 
+    The functions below make some; others are made of the same parts.
+
     Attributes
     ----------
     name : str
-    cost : str
+    cost : str or Cost
         The ground cost that the map is optimal for.
     dimension : int
         Coordinates d of the points.
@@ -46,16 +48,18 @@ class MapProblem:
         ``true_map(x)`` are the images (n, d) of points x (n, d), in the caller's library.
     inverse_map : callable or None
         The map back.
+    variance : float or None
+        Trace of the covariance of the target law, where a formula says it; see `target_variance`.
     """
 
     name: str
-    cost: str
+    cost: Any
     dimension: int
     source: Law
     target: Law
-    true_map: KnownMap | None = None
-    inverse_map: KnownMap | None = None
-    _variance: float | None = None
+    true_map: Callable[[Any], Any] | None = None
+    inverse_map: Callable[[Any], Any] | None = None
+    variance: float | None = None
 
     def sample(self, n: int, seed: Any = None, n_target: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Independent samples of both laws.
@@ -87,8 +91,8 @@ class MapProblem:
     @cached_property
     def target_variance(self) -> float:
         """Trace of the covariance of the target law: by formula, or of 65 536 fixed points."""
-        if self._variance is not None:
-            return self._variance
+        if self.variance is not None:
+            return self.variance
         generator = np.random.default_rng(0)
         step = max(1, VARIANCE_BLOCK // self.dimension)
         total, squares = np.zeros(self.dimension), 0.0
@@ -349,15 +353,15 @@ def _placed(curve, noise, scale, turn, shift, generator) -> np.ndarray:
     return np.asarray(shift) + scale * (points @ np.array([[c, s], [-s, c]]))
 
 
-def moons_problem(cost: str = "sqeuclidean", *, two_moons: bool = False, noise: float = 0.05) -> MapProblem:
+def moons_problem(cost: Any = "sqeuclidean", *, two_moons: bool = False, noise: float = 0.05) -> MapProblem:
     """A moon and an S-curve in the plane: the picture of maps with and without the Monge gap [uscidda:23]_.
 
     Sizes and places are those of the tutorial of OTT-JAX [cuturi:22]_ on the Monge gap. No map is known.
 
     Parameters
     ----------
-    cost : {"sqeuclidean", "euclidean"}
-        Any cost by name that points of the plane have.
+    cost : str or Cost
+        Any cost between points of the plane.
     two_moons : bool
         The second, lower half circle as well.
     noise : float >= 0
@@ -372,10 +376,10 @@ def moons_problem(cost: str = "sqeuclidean", *, two_moons: bool = False, noise: 
     ValueError, TypeError
         For unknown costs and negative noise.
     """
-    name = check.read_cost(cost).name
+    check.read_cost(cost)
     noise = check.number(noise, "noise")
     if not 0 <= noise < math.inf:
         raise ValueError(f"noise={noise!r} must be finite and not negative")
     source = _Moons(bool(two_moons), math.pi / 6, (0.0, -0.5), noise)
     target = _SCurve(0.6, math.pi / 2, (1.0, -2.0), noise)
-    return MapProblem("two moons, S-curve" if two_moons else "moon, S-curve", name, 2, source, target)
+    return MapProblem("two moons, S-curve" if two_moons else "moon, S-curve", cost, 2, source, target)

@@ -283,6 +283,26 @@ def test_the_table_as_text_markdown_and_rows():
     assert set(rows[0]) == {"map", "fit_seconds", "transform_seconds"} | set(table["truth"].as_dict())
 
 
+def test_closed_forms_against_each_other():
+    """On Gaussians the closed form wins, on others it cannot; the entropic map is between it and nothing."""
+    candidates = {"linear": maps.LinearMap(), "entropic": maps.EntropicMap(reg=0.05, cost="sqeuclidean")}
+    gaussian = maps.compare_maps(candidates, maps.gaussian_problem(4, seed=1), n=1500, n_held_out=300)
+    assert gaussian["linear"].l2_uvp < 1 < gaussian["entropic"].l2_uvp < gaussian["identity"].l2_uvp
+    assert abs(gaussian["linear"].gap) < 1e-9
+    candidates = {"linear": maps.LinearMap(), "entropic": maps.EntropicMap(reg=0.05)}
+    convex = maps.compare_maps(candidates, maps.convex_gradient_problem(2, seed=1), n=1500, n_held_out=300)
+    assert convex["linear"].l2_uvp > 2 > convex["entropic"].l2_uvp
+    solved = maps.EntropicMap(ots.solve_sample(*maps.gaussian_problem(2).sample(50, seed=0), reg=0.5))
+    given = maps.compare_maps({"entropic": solved}, maps.gaussian_problem(2), n=50, n_held_out=50)
+    assert given.rows[1]["fit_seconds"] is None
+
+
+def test_the_identity_is_a_scikit_learn_estimator():
+    base = pytest.importorskip("sklearn.base")
+    assert base.clone(maps.IdentityMap(cost="euclidean")).cost == "euclidean"
+    assert repr(maps.IdentityMap(cost="euclidean")) == "IdentityMap(cost='euclidean')"
+
+
 def test_scikit_learn_regressors_are_no_maps():
     linear = pytest.importorskip("sklearn.linear_model")
     with pytest.raises(TypeError, match=r"maps\['linear'\] is a LinearRegression; expected an object with"):

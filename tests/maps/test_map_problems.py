@@ -270,6 +270,20 @@ def test_moons_have_no_known_map():
     assert problem.cost == "euclidean"
     assert repr(problem) == "MapProblem('moon, S-curve', cost='euclidean', dimension=2, no known map)"
     assert "map known" in repr(maps.gaussian_problem(2))
+    assert maps.moons_problem(ots.costs.PNorm(3)).cost == ots.costs.PNorm(3)
+
+
+def test_problems_of_ones_own():
+    """Laws and a map as plain functions."""
+    problem = maps.MapProblem(
+        "doubled", "euclidean", 2,
+        source=lambda n, generator: generator.uniform(size=(n, 2)),
+        target=lambda n, generator: 2 * generator.uniform(size=(n, 2)),
+        true_map=lambda x: 2 * x,
+    )  # fmt: skip
+    assert problem.target_variance == pytest.approx(2 / 3, rel=0.02)
+    report = maps.evaluate(problem.true_map, problem, n=100)
+    assert report.l2_uvp == 0 and report.cost == "euclidean"
 
 
 @pytest.mark.parametrize("name", ALL)
