@@ -109,6 +109,15 @@ def suggestion(word: str, known) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def shares(value: Any, argument: str, size: int) -> np.ndarray:
+    """(n,) float64 weights >= 0 with sum 1; uniform when `value` is None."""
+    masses = weights(value, argument, size)
+    total = float(masses.sum())
+    if not (math.isfinite(total) and total > 0):
+        raise ValueError(f"{argument} has total mass {total:g}; expected a positive, finite total")
+    return masses / total
+
+
 def choice(value: Any, argument: str, known: tuple[str, ...]) -> str:
     """One of a few words."""
     if not isinstance(value, str) or value not in known:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import validation as check
 from ..divergence import sinkhorn_divergence
 from ..errors import NotFittedError
-from ..namespaces import Library, host_array, resolve
+from ..namespaces import Library, resolve
 from ..regularisers import Entropic
 
 __all__ = ["TransportMap", "read_samples"]
@@ -176,12 +176,5 @@ def read_samples(
     first, second = first.astype(dtype, copy=False), second.astype(dtype, copy=False)
     masses: list[np.ndarray | None] = []
     for value, argument, size in ((a, "a", len(first)), (b, "b", len(second))):
-        if value is None:
-            masses.append(None)
-            continue
-        weights = check.weights(host_array(value, argument), argument, size)
-        total = float(weights.sum())
-        if not (np.isfinite(total) and total > 0):
-            raise ValueError(f"{argument} has total mass {total:g}; expected a positive, finite total")
-        masses.append(weights / total)
+        masses.append(None if value is None else check.shares(value, argument, size))
     return first, second, masses[0], masses[1], Library(library, dtype)

@@ -178,7 +178,7 @@ def monge_gap(
         raise ValueError(f"cost={geometry.cost!r} is not symmetric: use estimator='exact' or 'entropic'")
     if init is not None and not isinstance(init, MongeGap):
         raise TypeError(f"init={type(init).__name__} must be a MongeGap")
-    weights = _shares(a, n)
+    weights = check.shares(a, "a", n)
     engine = registry.get("numba" if backend == "auto" else backend)
     strength: Any = None
     if estimator != "exact":
@@ -240,15 +240,6 @@ def _solved(geometry: PointCloud, weights: np.ndarray, library: Library, options
     solution = run_problem(geometry, weights, weights, library, options)
     report([("", solution)], check.tolerance(options.tol, library.dtype), options.on_failure)
     return solution
-
-
-def _shares(a: Any, n: int) -> np.ndarray:
-    """(n,) weights with sum 1."""
-    weights = check.weights(a, "a", n)
-    total = float(weights.sum())
-    if not (math.isfinite(total) and total > 0):
-        raise ValueError(f"a has total mass {total:g}; expected a positive, finite total")
-    return weights / total
 
 
 def _paired(geometry: PointCloud, weights: np.ndarray, engine) -> np.ndarray:
