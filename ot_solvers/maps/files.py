@@ -28,7 +28,7 @@ DESCRIPTION = "description"
 #: Maps in files of this module: class by module, as seen from this package.
 KINDS = {"EntropicMap": ".entropic", "LinearMap": ".linear"}
 #: Maps in files of other modules, by suffix: ``(module, class)``; the class has ``load(path)``.
-SUFFIXES: dict[str, tuple[str, str]] = {}
+SUFFIXES: dict[str, tuple[str, str]] = {".pt": (".learning", "MongeGapMap")}
 
 
 class Content(NamedTuple):

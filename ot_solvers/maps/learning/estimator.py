@@ -25,15 +25,18 @@ from ..gap import chosen_estimator
 from ..history import FitStatus, MapHistory, MapProgress
 from ..linear import LinearMap
 from .checkpoints import fingerprint, read_checkpoint, write_checkpoint
+from .files import read_map, write_map
 from .minibatches import Minibatches
 from .network import OnSphere, ResidualMLP
-from .terms import CallableFit, GapTerm, SinkhornFit, Term, mmd_loss
+from .terms import CallableFit, EnergyFit, GapTerm, SinkhornFit, Term, mmd_loss
 from .trainer import Losses, Plan, Trainer
 from .transport import StepSolver
 
 __all__ = ["MongeGapMap"]
 
-FITTINGS = ("sinkhorn", "sliced", "mmd")
+FITTINGS = ("sinkhorn", "energy", "sliced", "mmd")
+#: Those that solve entropic problems.
+SMOOTH = {"sinkhorn": SinkhornFit, "energy": EnergyFit}
 STARTS = ("auto", "gaussian", "identity")
 SCHEDULES = ("cosine", "constant")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -148,7 +151,7 @@ class MongeGapMap(TransportMap):
         hidden: Sequence[int] = (64, 64, 64),
         activation: str = "gelu",
         start: str = "auto",
-        fitting: Any = "sinkhorn",
+        fitting: Any = "energy",
         fitting_reg: Any = Entropic(0.1, relative_to="mean"),  # noqa: B008 (immutable)
         strength: Any = 1.0,
         gap_reg: Any = Entropic(0.01, relative_to="mean"),  # noqa: B008
@@ -318,6 +321,57 @@ class MongeGapMap(TransportMap):
         library = Library(library_name(x) or "numpy", array.dtype)
         return library.array(torch.cat(parts).numpy())
 
+    # --- files ------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the map to a file, by convention ``.pt``; see `load`.
+
+        Functions among the options (`strength`, `fitting`, `callback`) are not written.
+
+        Parameters
+        ----------
+        path : str or path
+        """
+        self._need_fitted()
+        names = [name for name in _FITTED if hasattr(self, name)]
+        networks = {name: getattr(self, name) for name in names if name.endswith("network_")}
+        fitted = {name: getattr(self, name) for name in names if name not in networks}
+        write_map(path, self.get_params(), networks, fitted)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, network: nn.Module | None = None) -> MongeGapMap:
+        """The map in a file that `save` has written; reading runs no code.
+
+        Parameters
+        ----------
+        path : str or path
+        network : nn.Module, optional
+            A module like the one that was fitted, where it was the caller's own: files have parameters only.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            If the file holds no such map, or `network` is missing or of other shapes.
+        """
+        options, states, fitted = read_map(path)
+        if options["network"] is None:
+            if network is None:
+                raise ValueError(f"path={os.fspath(path)!r} has parameters of a module of yours: give network=")
+            options["network"] = network
+        found = cls(**options)
+        for name, value in fitted.items():
+            setattr(found, name, value)
+        settings = _Settings(found)
+        for name, state in states.items():
+            module = _new_module(settings, found.n_features_in_, 0).to(DTYPES[found.dtype])
+            try:
+                module.load_state_dict(state)
+            except RuntimeError as error:
+                raise ValueError(f"network does not fit path={os.fspath(path)!r}: {error}") from None
+            setattr(found, name, module.eval())
+        return found
+
     def plot(self, x: Any = None, y: Any = None, axes: Any = None) -> Any:
         """Picture of the training, or of where points go (needs matplotlib).
 
@@ -339,6 +393,13 @@ class MongeGapMap(TransportMap):
         if x is None:
             return plot_history(self.history_, axes)
         return plot_displacements(x, self.transform(x), y, axes)
+
+
+#: What a fit leaves.
+_FITTED = (
+    "n_features_in_", "network_", "history_", "status_", "reg_", "gap_reg_", "inverse_network_",
+    "inverse_history_", "inverse_status_",
+)  # fmt: skip
 
 
 class _Settings:
@@ -374,7 +435,7 @@ class _Settings:
         check.choice(options.on_failure, "on_failure", ("warn", "raise", "ignore"))
         if not callable(options.fitting):
             check.choice(options.fitting, "fitting", FITTINGS)
-        if options.fitting == "sinkhorn" and not self.cost.symmetric:
+        if options.fitting in SMOOTH and not self.cost.symmetric:
             raise ValueError(f"cost={self.cost!r} is not symmetric: use another fitting loss than 'sinkhorn'")
         if not isinstance(options.network, nn.Module) and options.network != "residual":
             raise TypeError(f"network={options.network!r} must be 'residual' or a torch.nn.Module")
@@ -447,7 +508,7 @@ class _Way:
         strengths: list[float | None] = [None, None]
         smooth = options.gap_reg is not None and options.gap_reg != 0
         self.estimator = chosen_estimator(options.estimator, smooth, batch)
-        if options.fitting == "sinkhorn":
+        if options.fitting in SMOOTH:
             strengths[0] = absolute(entropic(options.fitting_reg, None), cloud, engine)
         if self.estimator != "exact":
             strengths[1] = absolute(entropic(options.gap_reg, None), cloud, engine)
@@ -480,9 +541,9 @@ class _Way:
         fit: Term
         if callable(options.fitting):
             fit = CallableFit(options.fitting)
-        elif options.fitting == "sinkhorn":
+        elif options.fitting in SMOOTH:
             assert self.regs[0] is not None
-            fit = SinkhornFit(self.regs[0], (len(x), len(y)))
+            fit = SMOOTH[options.fitting](self.regs[0], (len(x), len(y)))
         elif options.fitting == "sliced":
             fit = CallableFit(_squared_sliced(settings.seed))
         else:
@@ -494,16 +555,9 @@ class _Way:
 
     def _new_network(self, x, y, a, b, seed: int) -> nn.Module:
         settings, options = self.settings, self.settings.options
-        spherical = isinstance(settings.cost, (Sphere, Cosine))
-        if isinstance(options.network, nn.Module):
-            given = copy.deepcopy(options.network)
-            return OnSphere(given) if spherical else given
-        # Layers draw from the global generator: its state is put back.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            built = ResidualMLP(x.shape[1], options.hidden, options.activation)
-        if spherical:
-            return OnSphere(built)
+        built = _new_module(settings, x.shape[1], seed)
+        if not isinstance(built, ResidualMLP):
+            return built
         mean = np.average(x, axis=0, weights=a)
         scale = math.sqrt(float(np.average((x - mean) ** 2, axis=0, weights=a).mean()))
         built.standardise(torch.as_tensor(mean), scale if scale > 0 else 1.0)
@@ -538,6 +592,19 @@ class _Way:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.settings.seed)
                 return self.trainer.run(tell, save)
+
+
+def _new_module(settings: _Settings, d: int, seed: int) -> nn.Module:
+    """A network for points of d coordinates: built in, or a copy of the caller's."""
+    options = settings.options
+    if isinstance(options.network, nn.Module):
+        built: nn.Module = copy.deepcopy(options.network)
+    else:
+        # Layers draw from the global generator: its state is put back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            built = ResidualMLP(d, options.hidden, options.activation)
+    return OnSphere(built) if isinstance(settings.cost, (Sphere, Cosine)) else built
 
 
 def _split(
