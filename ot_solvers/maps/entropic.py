@@ -265,7 +265,7 @@ class EntropicMap(TransportMap):
         -------
         (k,) array, cost units
             Of the library and dtype of x. At the samples `Solution.potential_a` or `potential_b`, up to `tol`: the
-            soft minimum of the notes, and its prox for a side of an unbalanced or partial problem that is not hard.
+            soft minimum of the notes, through its prox where a side of the problem is not hard.
         """
         side = check.choice(side, "side", ("a", "b"))
         return self._asked(x, "x", side, lambda laws, points: laws.potentials(points))
