@@ -226,7 +226,7 @@ class EntropicMap(TransportMap):
         Returns
         -------
         (k, d) array
-            Of the library and dtype of x.
+            Of the library and dtype of x; always a tensor where the samples are on a PyTorch graph.
 
         Raises
         ------
