@@ -10,6 +10,9 @@ A cost knows how to
 
   ``c(x, y) = finish(accumulate(... accumulate(0, x_1, y_1) ..., x_d, y_d))``
 
+  Where the derivative is ``radial(c) (x_k - y_k)``, a static method ``radial`` says so: then it takes one power or
+  root per pair instead of one per coordinate.
+
 A user's own cost is a subclass of `Cost` outside the package; see ``docs/guide/costs.md``. Without a
 ``kernel`` it still works, through ``pairwise`` in blocks, with a `PerformanceWarning`.
 """
@@ -188,10 +191,15 @@ class SumOfSquares(NamedTuple):
     def derivative(kernel, c, u, v):
         return 2 * kernel.factor * (u - v)
 
+    @staticmethod
+    def radial(kernel, c):
+        return 2 * kernel.factor
+
 
 class RootOfSquares(NamedTuple):
     """``sqrt(sum (u - v)**2)``."""
 
+    one: float
     zero: float
 
     @staticmethod
@@ -205,6 +213,10 @@ class RootOfSquares(NamedTuple):
     @staticmethod
     def derivative(kernel, c, u, v):
         return (u - v) / c if c > kernel.zero else kernel.zero
+
+    @staticmethod
+    def radial(kernel, c):
+        return kernel.one / c if c > kernel.zero else kernel.zero
 
 
 class PowerOfSquares(NamedTuple):
@@ -229,6 +241,13 @@ class PowerOfSquares(NamedTuple):
         if c <= kernel.zero:
             return kernel.zero
         return kernel.p * c / power(c, kernel.inverse) * (u - v)
+
+    @staticmethod
+    def radial(kernel, c):
+        # c is positive where the power is taken: it is vectorised, for all pairs.
+        safe = c if c > kernel.zero else kernel.p
+        factor = kernel.p * c / power(safe, kernel.inverse)
+        return factor if c > kernel.zero else kernel.zero
 
 
 class SumOfAbsolutes(NamedTuple):
@@ -327,6 +346,11 @@ class Arc(NamedTuple):
     def derivative(kernel, c, u, v):
         s = math.sin(c)
         return (u - v) / s if s > kernel.zero else kernel.zero
+
+    @staticmethod
+    def radial(kernel, c):
+        s = math.sin(c)
+        return kernel.one / s if s > kernel.zero else kernel.zero
 
 
 class ShareOfDifferences(NamedTuple):
@@ -443,7 +467,7 @@ class Euclidean(_Weighted):
         return _differences(x, y) / xp.where(c > 0, c, xp.ones_like(c))[..., None]
 
     def kernel(self, dtype, d):
-        return RootOfSquares(dtype(0))
+        return RootOfSquares(dtype(1), dtype(0))
 
     def separate(self, d):
         return d == 1

@@ -109,6 +109,15 @@ def test_kernel_in_plain_python(both, cost):
             slope = [kernel.derivative(kernel, C[i, j], u, v) for u, v in zip(x[i], y[j])]
             expected = cost.gradient(x[i : i + 1], y[j : j + 1], C[i : i + 1, j : j + 1])[0, 0]
             check_close(slope, expected, "float64", "cost", scale=1 + np.abs(expected).max())
+            if hasattr(kernel, "radial"):
+                slope = [kernel.radial(kernel, C[i, j]) * (u - v) for u, v in zip(x[i], y[j])]
+                check_close(slope, expected, "float64", "cost", scale=1 + np.abs(expected).max())
+
+
+def test_where_points_meet_a_radial_slope_is_finite():
+    for cost in (costs.Euclidean(), costs.EuclideanPower(p=1.2), costs.EuclideanPower(p=3.0), costs.Sphere()):
+        kernel = cost.kernel(np.float64, 3)
+        assert kernel.radial(kernel, 0.0) == 0.0
 
 
 @each_cost

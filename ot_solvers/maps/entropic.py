@@ -46,7 +46,7 @@ class EntropicMap(TransportMap):
         Multiply `reg` by that statistic of the cost.
     projection : {"auto", "twist", "barycentric"}
         What makes one point of the law of a point's targets. ``"twist"``: the y with
-        ``grad_x c(x, y) = grad f(x)``, for costs that `have one <Cost.has_twist>`. ``"barycentric"``: the mean of
+        ``grad_x c(x, y) = grad f(x)``, for costs that have one (`Cost.has_twist`). ``"barycentric"``: the mean of
         the targets; for the costs ``"sphere"`` and ``"cosine"`` the direction of the mean of their directions, a
         unit vector (NaN where that mean is 0). ``"auto"`` is the twist, and an error where there is none. For the
         squared Euclidean and the dot cost both are the same.
@@ -226,7 +226,7 @@ class EntropicMap(TransportMap):
         Returns
         -------
         (k, d) array
-            Of the library and dtype of x.
+            Of the library and dtype of x; always a tensor where the samples are on a PyTorch graph.
 
         Raises
         ------
@@ -265,7 +265,7 @@ class EntropicMap(TransportMap):
         -------
         (k,) array, cost units
             Of the library and dtype of x. At the samples `Solution.potential_a` or `potential_b`, up to `tol`: the
-            soft minimum of `Notes`, and its prox for a side of an unbalanced or partial problem that is not hard.
+            soft minimum of the notes, through its prox where a side of the problem is not hard.
         """
         side = check.choice(side, "side", ("a", "b"))
         return self._asked(x, "x", side, lambda laws, points: laws.potentials(points))

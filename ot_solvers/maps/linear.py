@@ -256,6 +256,8 @@ def moments(points: np.ndarray, weights: np.ndarray | None, shrinkage: float) ->
     # Once more around the first mean, which is off by the rounding of a sum of large numbers.
     mean = mean + weights @ (points - mean)
     centred = np.sqrt(weights)[:, None] * (points - mean)
+    if len(points) > d:
+        centred = np.linalg.qr(centred, mode="r")  # the same singular values and axes, for half the work
     # All d axes are needed where each gets a variance.
     deviations, axes = np.linalg.svd(centred, full_matrices=shrinkage > 0 and len(points) < d)[1:]
     rounding = 4 * unit * np.sqrt(d) * float(np.abs(points).max())

@@ -15,7 +15,7 @@ from problems import some_weights
 from scipy.linalg import sqrtm
 
 import ot_solvers as ots
-from ot_solvers.maps import LinearMap
+from ot_solvers.maps import LinearMap, files
 
 
 def covariance(x, w=None):
@@ -312,7 +312,7 @@ def test_manners(samples):
         check_same_bits(again(one).transform(new), one.transform(new))
 
 
-def test_files(samples, tmp_path):
+def test_files(samples, tmp_path, monkeypatch):
     x, y, a, b, new = samples
     found, path = LinearMap(shrinkage=0.1).fit(x, y, a, b), tmp_path / "map.npz"
     found.save(path)
@@ -322,6 +322,11 @@ def test_files(samples, tmp_path):
         check_same_bits(read.matrix_, found.matrix_)
         check_same_bits(read.transform(new), found.transform(new))
         check_same_bits(read.inverse_transform(new), found.inverse_transform(new))
+    # Maps in files of other modules are found by the suffix.
+    path.rename(tmp_path / "map.ODD")
+    monkeypatch.setitem(files.SUFFIXES, ".odd", (".linear", "LinearMap"))
+    check_same_bits(ots.maps.load(tmp_path / "map.ODD").matrix_, found.matrix_)
+    found.save(path)
     with pytest.raises(ValueError, match="holds a map of kind LinearMap, not EntropicMap: read it with"):
         ots.maps.EntropicMap.load(path)
     with np.load(path) as archive:

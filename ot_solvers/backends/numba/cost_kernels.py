@@ -42,7 +42,7 @@ def _digest(kernel: type) -> str:
     try:
         source = Path(inspect.getfile(kernel)).read_bytes()
     except (OSError, TypeError):  # typed into an interpreter
-        methods = (getattr(kernel, name, None) for name in ("accumulate", "finish", "derivative"))
+        methods = (getattr(kernel, name, None) for name in ("accumulate", "finish", "derivative", "radial"))
         source = b"".join(marshal.dumps(method.__code__) for method in methods if method is not None)
     return hashlib.sha256(source).hexdigest()[:16]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .cost_kernels import cost_kernel
 from .policy import kernel
-from .rows import cost_buffer, cost_tile, derivative, open_row, shape, tile_size, touch
+from .rows import coordinate_slope, cost_buffer, cost_tile, open_row, radial, shape, tile_size, touch
 from .softmin import LANES, least_reduced
 from .vector_math import LN2, bits, exp2, log2
 
@@ -137,12 +137,14 @@ def cost_gradient_blocks(rows, f, h2, inv2, a, bounds, first, last, out):
         for start in range(0, m, tile):
             stop = min(m, start + tile)
             c = plan_tile(rows, i, start, stop, f, h2, inv2, a[i], costs, p)
+            for j in range(stop - start):
+                p[j] *= radial(cost, c[j])
             for k in range(d):
                 u = rows.x[k, i]
                 y = rows.y[k, start:stop]
                 total = 0.0
                 for j in range(stop - start):
-                    total += p[j] * derivative(cost, c[j], u, y[j])
+                    total += p[j] * coordinate_slope(cost, c[j], u, y[j])
                 out[i, k] += total
 
 

@@ -349,11 +349,6 @@ def finish(kernel, total):
     return kernel.finish(kernel, total)
 
 
-def derivative(kernel, c, u, v):
-    """Derivative of the cost by the first point's coordinate."""
-    return kernel.derivative(kernel, c, u, v)
-
-
 @overload(accumulate, jit_options=EXACT_HELPER)
 def _accumulate(kernel, total, u, v):
     return _record(kernel).accumulate
@@ -364,9 +359,26 @@ def _finish(kernel, total):
     return _record(kernel).finish
 
 
-@overload(derivative, jit_options=EXACT_HELPER)
-def _derivative(kernel, c, u, v):
-    return _record(kernel).derivative
+def radial(kernel, c):
+    """What derivatives by all coordinates have in common, 1 where a cost does not say."""
+    return kernel.radial(kernel, c) if hasattr(kernel, "radial") else 1.0
+
+
+def coordinate_slope(kernel, c, u, v):
+    """Derivative by one coordinate, divided by `radial`."""
+    return u - v if hasattr(kernel, "radial") else kernel.derivative(kernel, c, u, v)
+
+
+@overload(radial, jit_options=EXACT_HELPER)
+def _radial(kernel, c):
+    record = _record(kernel)
+    return record.radial if hasattr(record, "radial") else lambda kernel, c: 1.0
+
+
+@overload(coordinate_slope, jit_options=EXACT_HELPER)
+def _coordinate_slope(kernel, c, u, v):
+    record = _record(kernel)
+    return (lambda kernel, c, u, v: u - v) if hasattr(record, "radial") else record.derivative
 
 
 @overload(costs.power, jit_options=EXACT_HELPER)
