@@ -68,19 +68,24 @@ class MongeGapMap(TransportMap):
     start : {"auto", "gaussian", "identity"}
         Affine map that the built-in network begins at: the optimal one between Gaussians of the same means and
         covariances, or none. ``"auto"``: the former for squared Euclidean cost and negative inner product.
-    fitting : {"sinkhorn", "sliced", "mmd"} or callable
-        Loss between images and targets: Sinkhorn divergence, squared sliced Wasserstein distance, squared maximum
-        mean discrepancy with Gaussian kernels, or a function of two (n, d) tensors that returns a 0-d tensor.
+    fitting : {"energy", "sinkhorn", "sliced", "mmd"} or callable
+        Loss between images and targets: minibatch energy distance of entropic transport [salimans:18]_, Sinkhorn
+        divergence, squared sliced Wasserstein distance, squared maximum mean discrepancy with Gaussian kernels, or a
+        function of two (n, d) tensors that returns a 0-d tensor. Divergences between small minibatches are smallest
+        for images that are drawn together; the energy distance is not, and takes no more time.
     fitting_reg : float or Entropic
-        Strength of the entropy in ``"sinkhorn"``, cost units; relative ones refer to the costs between x and y (of
+        Strength of the entropy in the first two, cost units; relative ones refer to the costs between x and y (of
         2048 points of each, drawn at random, where there are more).
-    strength : float >= 0, or callable
-        Of the gap; a function of the number of steps done for a schedule. With 0 nothing says which of the maps
-        that fit is wanted.
+    strength : float >= 0, (first, last), or callable
+        Of the gap. A pair: from the first to the last number by equal factors, so that the gap chooses among the
+        maps that fit, and hardly moves the one chosen. A function of the number of steps done: any schedule. With 0
+        nothing says which of the maps that fit is wanted.
     gap_reg : None, float or Entropic
         Strength of the entropy in the gap, likewise.
     estimator : {"auto", "exact", "debiased", "entropic"}
-        Of the gap, as in `monge_gap`; ``"auto"`` goes by the size of the minibatch.
+        Of the gap, as in `monge_gap`. ``"auto"`` is ``"debiased"`` for costs whose slopes determine displacements
+        (`Cost.has_twist`), and ``"exact"`` for others, where debiasing fails. Exact gaps of minibatches are 0 for
+        many maps in more than a few dimensions, where points are far from each other.
     batch_size : int, optional
         Points of a minibatch, of both sides; by default 256, or all points where there are fewer.
     steps : int
@@ -148,17 +153,17 @@ class MongeGapMap(TransportMap):
         cost: Any = "sqeuclidean",
         *,
         network: Any = "residual",
-        hidden: Sequence[int] = (64, 64, 64),
+        hidden: Sequence[int] = (128, 128, 128),
         activation: str = "gelu",
         start: str = "auto",
         fitting: Any = "energy",
         fitting_reg: Any = Entropic(0.1, relative_to="mean"),  # noqa: B008 (immutable)
-        strength: Any = 1.0,
-        gap_reg: Any = Entropic(0.01, relative_to="mean"),  # noqa: B008
+        strength: Any = (1.0, 0.01),
+        gap_reg: Any = Entropic(0.1, relative_to="mean"),  # noqa: B008
         estimator: str = "auto",
         batch_size: int | None = None,
-        steps: int = 1000,
-        learning_rate: float = 1e-3,
+        steps: int = 2000,
+        learning_rate: float = 3e-3,
         schedule: str = "cosine",
         averaging: float = 0.99,
         validation: float = 0.1,
@@ -419,6 +424,10 @@ class _Settings:
         self.seed = check.count(options.seed, "seed", 0)
         self.learning_rate = _positive(options.learning_rate, "learning_rate")
         self.tol = _positive(options.tol, "tol")
+        if isinstance(options.strength, (tuple, list)) and len(options.strength) != 2:
+            raise ValueError(f"strength={options.strength!r} must be a number, a pair (first, last) or a function")
+        if not callable(options.strength):
+            self.strength(0)
         self.averaging, self.validation = (
             _share(getattr(options, name), name) for name in ("averaging", "validation")
         )
@@ -449,6 +458,9 @@ class _Settings:
     def strength(self, done: int) -> float:
         """Strength of the gap in a step."""
         given = self.options.strength
+        if isinstance(given, (tuple, list)):
+            first, last = (_positive(value, "strength") for value in given)
+            given = first * (last / first) ** (done / self.steps)
         value = check.number(given(done) if callable(given) else given, "strength")
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"strength={value!r} must be finite and not negative")
@@ -503,11 +515,13 @@ class _Way:
         generator = np.random.default_rng(int(seeds[0]) + 2)
         self.some = tuple(z[generator.permutation(len(z))[:TYPICAL]] for z in (x, y))
         engine = registry.get("numba")
-        cloud = PointCloud(*self.some, settings.cost)
+        cloud = PointCloud(self.some[0], self.some[1], settings.cost)
         scale = float(np.abs(self._typical_costs(settings.cost)).mean())
         strengths: list[float | None] = [None, None]
         smooth = options.gap_reg is not None and options.gap_reg != 0
-        self.estimator = chosen_estimator(options.estimator, smooth, batch)
+        automatic = "debiased" if smooth and settings.cost.has_twist else "exact"
+        wanted = automatic if options.estimator == "auto" else options.estimator
+        self.estimator = chosen_estimator(wanted, smooth, batch)
         if options.fitting in SMOOTH:
             strengths[0] = absolute(entropic(options.fitting_reg, None), cloud, engine)
         if self.estimator != "exact":
@@ -549,7 +563,7 @@ class _Way:
         else:
             squares = self._typical_costs(SqEuclidean())
             fit = CallableFit(mmd_loss(math.sqrt(float(np.median(squares)))))
-        never = not callable(options.strength) and settings.strength(0) == 0
+        never = isinstance(options.strength, (int, float)) and options.strength == 0
         gap = None if never else GapTerm(settings.cost, self.estimator, self.regs[1], len(x))
         return Losses(fit, gap)
 

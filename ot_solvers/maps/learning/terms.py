@@ -97,9 +97,9 @@ class SinkhornFit(Term):
 class EnergyFit(Term):
     """Minibatch energy distance with entropic transport costs between halves of the minibatches [salimans:18]_.
 
-    ``OT(z, y) - OT(z, z') / 2 - OT(y, y') / 2`` with independent halves: unlike the divergence between minibatches,
-    whose mean prefers images that are drawn together, its mean is smallest where the laws are equal, whatever the
-    size of the minibatches.
+    ``OT(z, y) - OT(z, z') / 2 - OT(y, y') / 2`` with independent halves. Its mean is smallest where the laws are
+    equal, whatever the size of the minibatches; that of the divergence between minibatches is smallest for images
+    drawn together.
 
     Parameters
     ----------

@@ -85,10 +85,10 @@ class SolvedPair:
             plan = solved.plans.plan(k)
             return backend.cost_gradient(plan.T if targets else plan)
         if solved.kinds[k] == EXACT:
-            entries = solved.entries
+            entries: Any = solved.entries
             some = slice(int(entries.starts[k]), int(entries.starts[k] + entries.counts[k]))
             rows, columns, masses = entries.rows[some], entries.columns[some], entries.masses[some]
-            geometry = solved.plans.stack.geometry(k)
+            geometry: Any = solved.plans.stack.geometry(k)
             if targets:
                 return pair_gradients(geometry.T, columns, rows, masses)
             return pair_gradients(geometry, rows, columns, masses)
