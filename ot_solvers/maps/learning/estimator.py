@@ -70,16 +70,16 @@ class MongeGapMap(TransportMap):
         covariances, or none. ``"auto"``: the former for squared Euclidean cost and negative inner product.
     fitting : {"energy", "sinkhorn", "sliced", "mmd"} or callable
         Loss between images and targets: minibatch energy distance of entropic transport [salimans:18]_, Sinkhorn
-        divergence, squared sliced Wasserstein distance, squared maximum mean discrepancy with Gaussian kernels, or a
-        function of two (n, d) tensors that returns a 0-d tensor. Divergences between small minibatches are smallest
-        for images that are drawn together; the energy distance is not, and takes no more time.
+        divergence, squared sliced Wasserstein distance, squared maximum mean discrepancy with Gaussian kernels, or
+        a function of two (n, d) tensors that returns a 0-d tensor. Divergences between small minibatches are
+        smallest for images that are drawn together; the energy distance is not, and takes no more time.
     fitting_reg : float or Entropic
         Strength of the entropy in the first two, cost units; relative ones refer to the costs between x and y (of
         2048 points of each, drawn at random, where there are more).
     strength : float >= 0, (first, last), or callable
         Of the gap. A pair: from the first to the last number by equal factors, so that the gap chooses among the
-        maps that fit, and hardly moves the one chosen. A function of the number of steps done: any schedule. With 0
-        nothing says which of the maps that fit is wanted.
+        maps that fit, and hardly moves the one chosen. A function of the number of steps done: any schedule. With
+        0 nothing says which of the maps that fit is wanted.
     gap_reg : None, float or Entropic
         Strength of the entropy in the gap, likewise.
     estimator : {"auto", "exact", "debiased", "entropic"}
