@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -505,6 +506,7 @@ class Solution(Sampled):
         return ["  mass moved      {:.6g} of {:.6g} and {:.6g}".format(moved, *totals)]
 
 
+@functools.cache
 def _cached_names() -> frozenset[str]:
     return frozenset(k for k, v in vars(Solution).items() if isinstance(v, cached_property))
 

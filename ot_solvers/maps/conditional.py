@@ -103,7 +103,8 @@ class ConditionalLaws:
     def _slopes(self, x: np.ndarray) -> np.ndarray:
         """(k, d') derivative of the soft minimum by *prepared* points: the mean slope of the costs."""
         # A cloud of prepared points, so that the backend's derivative is one by these.
-        cloud = PointCloud(*self._cloud(x).prepared, _BetweenPrepared(self.cost))
+        prepared, targets = self._cloud(x).prepared
+        cloud = PointCloud(prepared, targets, _BetweenPrepared(self.cost))
         plan = self._plan(cloud)
         mass = self._engine.transport(plan, np.ones((len(self.points), 1)))[:, 0]
 

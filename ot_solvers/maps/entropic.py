@@ -13,7 +13,7 @@ from ..autograd import attached, off_graph, on_graph
 from ..costs import Cost
 from ..geometry import Grid, PointCloud
 from ..namespaces import Library, library_name, resolve
-from ..penalties import KL, TV, Balanced, Capacity
+from ..penalties import KL, TV, Balanced, Capacity, Penalty
 from ..regularisers import entropic
 from ..result import Solution
 from . import files
@@ -23,7 +23,8 @@ from .conditional import ConditionalLaws, conditional_laws
 __all__ = ["EntropicMap"]
 
 PROJECTIONS = ("auto", "twist", "barycentric")
-PENALTIES = {kind.__name__: kind for kind in (Balanced, KL, TV, Capacity)}
+#: Penalties with a parameter, as files name them; `Balanced` has none.
+PENALTIES: dict[str, type[Penalty]] = {kind.__name__: kind for kind in (KL, TV, Capacity)}
 
 
 class EntropicMap(TransportMap):
@@ -340,7 +341,7 @@ class EntropicMap(TransportMap):
             found = cls(cost=cost, reg=float(options["reg"]), projection=options["projection"])
             for side, other, ground in (("a", "b", cost), ("b", "a", cost.swapped())):
                 name, rho = options[f"penalty_{side}"]
-                penalty = PENALTIES[name]() if rho is None else PENALTIES[name](float(rho))
+                penalty = Balanced() if name == "Balanced" else PENALTIES[name](float(rho))
                 laws[side] = ConditionalLaws(
                     ground,
                     points[side],

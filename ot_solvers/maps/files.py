@@ -48,9 +48,7 @@ class Content(NamedTuple):
         """
         found = self.arrays.get(name)
         if found is None or found.ndim != ndim or found.dtype != np.float64 or not np.isfinite(found).all():
-            what = (
-                "nothing" if found is None else f"{found.dtype} of shape {found.shape}, or NaN or infinity in it"
-            )
+            what = "nothing" if found is None else f"{found.dtype} of shape {found.shape}, or NaN or inf in it"
             raise ValueError(
                 f"path={os.fspath(path)!r} is damaged: {name} must be {ndim}-d float64, finite; there is {what}"
             )
@@ -100,10 +98,11 @@ def write(path: str | os.PathLike, kind: str, arrays: dict[str, np.ndarray], opt
     """
     path = Path(path)
     about = {"format": FORMAT, "layout": LAYOUT, "kind": kind, "version": __version__, "options": options}
+    content: dict[str, Any] = {DESCRIPTION: np.array(json.dumps(about)), **arrays}
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "wb") as stream:
-            np.savez(stream, **{DESCRIPTION: np.array(json.dumps(about))}, **arrays)
+            np.savez(stream, **content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -16,8 +16,8 @@ class FitStatus(Enum):
     STOPPED_BY_CALLBACK = "the callback asked to stop: fit again with the same checkpoint to go on"
     INTERRUPTED = "training was interrupted: fit again with the same checkpoint to go on"
     DIVERGED = (
-        "losses became infinite, NaN or a thousand times those of the start; the last good parameters are kept: use "
-        "a smaller learning_rate or a larger batch_size, and look at the scale of the points"
+        "losses became infinite, NaN or a thousand times the mean cost; the last good parameters are kept: use a "
+        "smaller learning_rate or a larger batch_size, and look at the scale of the points"
     )
 
 

@@ -29,8 +29,8 @@ def attach_laws(laws: ConditionalLaws, *, solution: Solution | None, side: str) 
         That of the points they are asked for.
     """
     if not isinstance(solution, GraphSolution):
-        numbers = (torch.as_tensor(z) for z in (laws.potential, laws.weights, laws.points))
-        return GraphLaws(laws, *numbers, laws.eps)
+        potential, weights, points = (torch.as_tensor(z) for z in (laws.potential, laws.weights, laws.points))
+        return GraphLaws(laws, potential, weights, points, laws.eps)
     _ = solution._both  # once for both sides
     graph = solution if side == "a" else solution.T
     leaf = graph._leaves.y

@@ -22,7 +22,7 @@ from ...namespaces import library_name
 from ...regularisers import Entropic, absolute, entropic
 from ..base import TransportMap, detached, read_samples
 from ..gap import chosen_estimator
-from ..history import FitStatus, MapProgress
+from ..history import FitStatus, MapHistory, MapProgress
 from ..linear import LinearMap
 from .checkpoints import fingerprint, read_checkpoint, write_checkpoint
 from .minibatches import Minibatches
@@ -39,6 +39,8 @@ SCHEDULES = ("cosine", "constant")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Minibatch where none is asked for, and points of a validation at most.
 BATCH, HELD_OUT = 256, 1024
+#: Points of each sample from which strengths relative to the costs are measured.
+TYPICAL = 2048
 #: Loss, in units of the mean cost, beyond which training has diverged.
 LIMIT = 1000.0
 #: Rows moved at a time.
@@ -67,7 +69,8 @@ class MongeGapMap(TransportMap):
         Loss between images and targets: Sinkhorn divergence, squared sliced Wasserstein distance, squared maximum
         mean discrepancy with Gaussian kernels, or a function of two (n, d) tensors that returns a 0-d tensor.
     fitting_reg : float or Entropic
-        Strength of the entropy in ``"sinkhorn"``, cost units; relative ones refer to the costs between x and y.
+        Strength of the entropy in ``"sinkhorn"``, cost units; relative ones refer to the costs between x and y (of
+        2048 points of each, drawn at random, where there are more).
     strength : float >= 0, or callable
         Of the gap; a function of the number of steps done for a schedule. With 0 nothing says which of the maps
         that fit is wanted.
@@ -436,9 +439,11 @@ class _Way:
                 f"batch_size={batch} is more than the {len(kept)} points of {name} to train on "
                 f"({len(given)}, less {len(given) - len(kept)} held out)"
             )
+        generator = np.random.default_rng(int(seeds[0]) + 2)
+        self.some = tuple(z[generator.permutation(len(z))[:TYPICAL]] for z in (x, y))
         engine = registry.get("numba")
-        cloud = PointCloud(x, y, settings.cost)
-        scale = float(np.abs(_some_costs(settings.cost, x, y)).mean())
+        cloud = PointCloud(*self.some, settings.cost)
+        scale = float(np.abs(self._typical_costs(settings.cost)).mean())
         strengths: list[float | None] = [None, None]
         smooth = options.gap_reg is not None and options.gap_reg != 0
         self.estimator = chosen_estimator(options.estimator, smooth, batch)
@@ -453,7 +458,7 @@ class _Way:
         held = None
         if len(held_x) and len(held_y):
             held_x, held_y = held_x[:HELD_OUT], held_y[:HELD_OUT]
-            held = (held_x, held_y, self._losses(held_x, held_y, x, y))
+            held = (held_x, held_y, self._losses(held_x, held_y))
         plan = Plan(
             settings.steps, settings.rate, settings.strength, settings.averaging, settings.record_every,
             settings.validate_every, settings.patience, LIMIT * max(scale, np.finfo(float).tiny),
@@ -461,10 +466,15 @@ class _Way:
         self.trainer = Trainer(
             self.network, train_x, train_y,
             Minibatches((len(train_x), len(train_y)), batch, (a, b), int(seeds[2])),
-            self._losses(train_x, train_y, x, y), StepSolver(settings.cost, settings.tol), plan, held,
+            self._losses(train_x, train_y), StepSolver(settings.cost, settings.tol), plan, held,
         )  # fmt: skip
 
-    def _losses(self, some_x: np.ndarray, some_y: np.ndarray, x: np.ndarray, y: np.ndarray) -> Losses:
+    def _typical_costs(self, cost: Cost) -> np.ndarray:
+        """Costs between a few hundred points of both samples."""
+        first, second = (cost.prepare(z[:256].astype(np.float64)) for z in self.some)
+        return np.asarray(cost.pairwise(first, second))
+
+    def _losses(self, x: np.ndarray, y: np.ndarray) -> Losses:
         """Terms for samples of these sizes."""
         settings, options = self.settings, self.settings.options
         fit: Term
@@ -472,14 +482,14 @@ class _Way:
             fit = CallableFit(options.fitting)
         elif options.fitting == "sinkhorn":
             assert self.regs[0] is not None
-            fit = SinkhornFit(self.regs[0], (len(some_x), len(some_y)))
+            fit = SinkhornFit(self.regs[0], (len(x), len(y)))
         elif options.fitting == "sliced":
             fit = CallableFit(_squared_sliced(settings.seed))
         else:
-            squares = _some_costs(SqEuclidean(), x, y)
+            squares = self._typical_costs(SqEuclidean())
             fit = CallableFit(mmd_loss(math.sqrt(float(np.median(squares)))))
         never = not callable(options.strength) and settings.strength(0) == 0
-        gap = None if never else GapTerm(settings.cost, self.estimator, self.regs[1], len(some_x))
+        gap = None if never else GapTerm(settings.cost, self.estimator, self.regs[1], len(x))
         return Losses(fit, gap)
 
     def _new_network(self, x, y, a, b, seed: int) -> nn.Module:
@@ -548,13 +558,6 @@ def _split(
     rest = np.setdiff1d(np.arange(len(points)), chosen)
     kept = weights[rest]
     return points[rest], points[chosen], kept / kept.sum()
-
-
-def _some_costs(cost: Cost, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Costs between a few hundred points of both samples."""
-    some = (z[:: max(1, len(z) // 256)][:256].astype(np.float64) for z in (x, y))
-    first, second = (cost.prepare(z) for z in some)
-    return np.asarray(cost.pairwise(first, second))
 
 
 def _squared_sliced(seed: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

@@ -53,7 +53,11 @@ class ResidualMLP(nn.Module):
         self.affine.requires_grad_(affine)
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
-            layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
+            linear = nn.Linear(before, after)
+            # Signals keep their size from layer to layer [lecun:12]_: PyTorch's own start makes them fade.
+            nn.init.normal_(linear.weight, std=before**-0.5)
+            nn.init.zeros_(linear.bias)
+            layers += [linear, ACTIVATIONS[activation]()]
         if layers:
             last = nn.Linear(widths[-1], d)
             nn.init.zeros_(last.weight)

@@ -86,8 +86,8 @@ class SinkhornFit(Term):
         return found
 
     def finish(self, step, solved, value):
-        # The images stand on both sides of their own problem: twice half the derivative by one side.
-        gradient = solved[0].slopes() - 0.5 * (solved[1].slopes() + solved[1].slopes(targets=True))
+        # The images stand on both sides of their own problem: half the value has the derivative by one side.
+        gradient = solved[0].slopes() - solved[1].slopes()
         total = None
         if value:
             total = solved[0].value - 0.5 * (solved[1].value + solved[2].value)
@@ -130,9 +130,9 @@ class GapTerm(Term):
         gradient = slopes - solved[0].slopes(targets=True)
         total = displacement - solved[0].value if value else None
         if self.estimator == "debiased":
+            # As in `SinkhornFit`: half of each has the derivative by one of its two equal arguments.
             mean, still = paired(self.cost, step.z, step.z)
-            still = 2 * still  # both arguments move
-            gradient += 0.5 * (solved[1].slopes() + solved[1].slopes(targets=True) - still)
+            gradient += solved[1].slopes() - still
             if total is not None:
                 source, _ = paired(self.cost, step.x, step.x)
                 total += 0.5 * (solved[1].value + solved[2].value - mean - source)

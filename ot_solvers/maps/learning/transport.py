@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...batch import solve_sample_batch
+from ...batch_solution import ENTROPIC, EXACT, BatchSolution
 from ...costs import Cost
 from ...geometry import PointCloud
+from ...layers.rules.envelope import by_points
 from ...layers.rules.pairs import pair_gradients
-from ...plans.entropic import EntropicPlan
-from ...result import Solution
 
 __all__ = ["Memory", "Pair", "SolvedPair", "StepSolver", "paired"]
 
@@ -62,27 +62,43 @@ class Pair(NamedTuple):
 
 
 class SolvedPair:
-    """A solution of a `Pair`."""
+    """Problem k of a batch.
 
-    def __init__(self, solution: Solution):
-        self.solution = solution
+    Parameters
+    ----------
+    batch : BatchSolution
+    k : int
+    """
+
+    def __init__(self, batch: BatchSolution, k: int):
+        self.batch, self.k = batch, k
 
     @property
     def value(self) -> float:
-        """Optimal value, regularisation included."""
-        solution = self.solution
-        return float(solution) if solution.reg == 0 else float(solution.dual_value)
+        """Optimal value, regularisation included; the dual one, whose error is of second order."""
+        return float(self.batch.dual_value[self.k])
 
     def slopes(self, targets: bool = False) -> np.ndarray:
         """(n, d) derivatives of the value by the source points, or (m, d) by the target points."""
-        solution = self.solution.T if targets else self.solution
-        if solution._matrix is None:
-            plan = solution._plan
-            assert isinstance(plan, EntropicPlan)
-            return solution._problem.mass * solution._backend.cost_gradient(plan.gibbs)
-        entries = solution._matrix.tocoo()
-        assert isinstance(solution.geometry, PointCloud)
-        return solution._problem.mass * pair_gradients(solution.geometry, entries.row, entries.col, entries.data)
+        solved, k, backend = self.batch._solved, self.k, self.batch._backend
+        if solved.kinds[k] == ENTROPIC:
+            plan = solved.plans.plan(k)
+            return backend.cost_gradient(plan.T if targets else plan)
+        if solved.kinds[k] == EXACT:
+            entries = solved.entries
+            some = slice(int(entries.starts[k]), int(entries.starts[k] + entries.counts[k]))
+            rows, columns, masses = entries.rows[some], entries.columns[some], entries.masses[some]
+            geometry = solved.plans.stack.geometry(k)
+            if targets:
+                return pair_gradients(geometry.T, columns, rows, masses)
+            return pair_gradients(geometry, rows, columns, masses)
+        return by_points(self.batch[k])[1 if targets else 0]
+
+    @property
+    def target_potential(self) -> np.ndarray:
+        """(m,) potential of the target points, in the gauge of `Solution`."""
+        f, g = self.batch._solved.plans.potentials(self.k)
+        return g + 0.5 * (f.mean() - g.mean())
 
 
 class StepSolver:
@@ -122,13 +138,13 @@ class StepSolver:
                 [pair.x for pair in some], [pair.y for pair in some], cost=self.cost,
                 reg=[pair.reg for pair in some], tol=self.tol, init=init, on_failure="ignore",
             )  # fmt: skip
-            for k, solution in zip(numbers, batch):
-                found[k] = SolvedPair(solution)
-                self.passes += solution.n_iter
-                self.failed += not solution.converged
+            self.passes += int(batch.n_iter.sum())
+            self.failed += len(some) - int(batch.converged.sum())
+            for place, k in enumerate(numbers):
+                found[k] = one = SolvedPair(batch, place)
                 memory = pairs[k].memory
                 if memory is not None:
-                    memory.keep(pairs[k].indices, solution._potentials[1])
+                    memory.keep(pairs[k].indices, one.target_potential)
         return [one for one in found if one is not None]
 
 
