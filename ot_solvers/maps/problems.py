@@ -236,7 +236,7 @@ def convex_gradient_problem(d: int = 2, seed: Any = 0) -> MapProblem:
 # --- on the sphere --------------------------------------------------------------------------------------------
 
 #: Patches of the source on the sphere, and the range of their radii, radians about.
-PATCHES, RADII = 4, (0.1, 0.3)
+PATCHES, RADII = 4, (0.4, 0.8)
 
 
 @dataclass(frozen=True, eq=False)
