@@ -98,7 +98,7 @@ def test_samples_with_truth_as_array_or_map():
 
 
 def test_the_sphere():
-    problem = maps.sphere_rotation_problem(1.0, seed=1)
+    problem = maps.sphere_rotation_problem(seed=1)
     report = maps.evaluate(problem.true_map, problem, n=200)
     assert report.geodesic < 1e-12 and abs(report.gap) < 1e-12 and report.cost == "sphere"
     # Images off the sphere are projected for angles and costs, and are themselves in the other figures.

@@ -84,7 +84,7 @@ def test_the_cosine_counts_weights(pair):
 
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 0.3, 3.0, np.pi])
 def test_angles(angle):
-    problem = maps.sphere_rotation_problem(1.0)
+    problem = maps.sphere_rotation_problem()
     frame = problem.source.frame
     equator = np.linspace(0, 2 * np.pi, 7)[:-1]
     points = np.stack([np.cos(equator), np.sin(equator), 0 * equator], axis=1) @ frame.T
