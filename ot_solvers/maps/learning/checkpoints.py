@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["fingerprint", "read_checkpoint", "write_checkpoint", "write_safely"]
+__all__ = ["fingerprint", "read_checkpoint", "remove_checkpoint", "write_checkpoint", "write_safely"]
 
 FORMAT = 1
 
@@ -78,6 +78,27 @@ def read_checkpoint(path: str | os.PathLike, settings: dict[str, str]) -> dict[s
             f"checkpoint={os.fspath(path)!r} belongs to a fit with {was}; remove it, or choose another file"
         )
     return _as_arrays(state)
+
+
+def remove_checkpoint(path: str | os.PathLike) -> None:
+    """Remove a checkpoint, so that a fit begins anew; nothing where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the file is something else, which stays.
+    """
+    place = Path(path)
+    if not place.exists():
+        return
+    try:
+        content = torch.load(place, map_location="cpu", weights_only=True)
+        known = {"format", "settings", "state"} <= set(content)
+    except Exception:
+        known = False
+    if not known:
+        raise ValueError(f"checkpoint={os.fspath(path)!r} is no checkpoint of a map; it is left as it is")
+    place.unlink()
 
 
 def _as_tensors(value: Any) -> Any:
