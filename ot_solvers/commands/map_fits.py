@@ -145,8 +145,7 @@ def fit_network(
     codes = {FitStatus.INTERRUPTED: INTERRUPTED, FitStatus.DIVERGED: UNFINISHED}
     # What went worst, or else what came last.
     worst = next((status for status in codes if status in statuses.values()), list(statuses.values())[-1])
-    for way, status in statuses.items():
-        figures["status" if way == "forward" else "inverse_status"] = status.name
+    figures |= {f"{way}_status": status.name for way, status in statuses.items()}
     advice = "" if worst not in codes else worst.value
     if worst is FitStatus.INTERRUPTED:
         advice = _how_to_go_on(args, histories)

@@ -523,9 +523,9 @@ class _Way:
         wanted = automatic if options.estimator == "auto" else options.estimator
         self.estimator = chosen_estimator(wanted, smooth, batch)
         if options.fitting in SMOOTH:
-            strengths[0] = absolute(entropic(options.fitting_reg, None), cloud, engine)
+            strengths[0] = float(absolute(entropic(options.fitting_reg, None), cloud, engine))
         if self.estimator != "exact":
-            strengths[1] = absolute(entropic(options.gap_reg, None), cloud, engine)
+            strengths[1] = float(absolute(entropic(options.gap_reg, None), cloud, engine))
         self.regs = strengths[0], strengths[1]
         dtype = DTYPES[options.dtype]
         self.network = self._new_network(x, y, a, b, seeds[1]).to(options.device, dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -49,6 +50,9 @@ def write_map(
 
 
 def _written(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        # Reading takes plain numbers only.
+        return value.item()
     if isinstance(value, FitStatus):
         return {"status": value.name}
     if isinstance(value, MapHistory):
