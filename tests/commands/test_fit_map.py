@@ -75,14 +75,14 @@ def test_entropic_maps_with_weights_and_another_cost(files, run):
         np.save(files / f"{name}.npy", values)
     out = files / "map.npz"
     outcome = run(
-        "fit-map", *pair(files), "--method", "entropic", "--cost", "pnorm", "--p", 1.5, "--reg", 0.1,
-        "--reg-relative-to", "mean", "--validation", 0, "--weights-source", files / "a.npy", "--weights-target",
+        "fit-map", *pair(files), "--method", "entropic", "--cost", "pnorm", "--p", 3, "--reg", 0.1,
+        "--reg-relative-to", "mean", "--projection", "barycentric", "--validation", 0, "--weights-source", files / "a.npy", "--weights-target",
         files / "b.npy", "--out", out, "--json",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     x, y = (np.load(path) for path in pair(files))
-    cost = ots.costs.PNorm(1.5)
-    expected = ots.maps.EntropicMap(cost=cost, reg=0.1, reg_relative_to="mean").fit(x, y, *weights)
+    options = {"reg": 0.1, "reg_relative_to": "mean", "projection": "barycentric"}
+    expected = ots.maps.EntropicMap(cost=ots.costs.PNorm(3.0), **options).fit(x, y, *weights)
     np.testing.assert_allclose(ots.maps.load(out).transform(x), expected.transform(x), atol=1e-4)
     assert outcome.figures["reg"] == pytest.approx(expected.reg_)
     assert outcome.figures["status"] == "CONVERGED"

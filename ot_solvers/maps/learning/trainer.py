@@ -146,7 +146,8 @@ class Trainer:
         status = None
         self.network.train()
         try:
-            with HeldInterrupts() as interrupts:
+            # Where training diverges, the status says so.
+            with HeldInterrupts() as interrupts, np.errstate(over="ignore", invalid="ignore"):
                 while status is None:
                     self.seconds = time.perf_counter() - started
                     status = self._ended() or self._advance(tell)
