@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import importlib.util
 import inspect
 import os
 import signal
@@ -16,9 +17,7 @@ import ot_solvers as ots
 from ot_solvers.commands import fit_map, map_fits
 from ot_solvers.commands.parser import command_line
 
-needs_torch = pytest.mark.skipif(
-    __import__("importlib.util").util.find_spec("torch") is None, reason="networks need torch"
-)
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="networks need torch")
 #: A network that is trained in a second.
 SMALL = ("--hidden", "8", "--batch-size", "16", "--steps", "30", "--validate-every", "10")
 LOSSES = ("step", "fit", "gap", "strength", "learning_rate", "validation_fit", "validation_gap")
@@ -76,8 +75,8 @@ def test_entropic_maps_with_weights_and_another_cost(files, run):
     out = files / "map.npz"
     outcome = run(
         "fit-map", *pair(files), "--method", "entropic", "--cost", "pnorm", "--p", 3, "--reg", 0.1,
-        "--reg-relative-to", "mean", "--projection", "barycentric", "--validation", 0, "--weights-source", files / "a.npy", "--weights-target",
-        files / "b.npy", "--out", out, "--json",
+        "--reg-relative-to", "mean", "--projection", "barycentric", "--validation", 0, "--weights-source",
+        files / "a.npy", "--weights-target", files / "b.npy", "--out", out, "--json",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     x, y = (np.load(path) for path in pair(files))
