@@ -42,6 +42,8 @@ SCHEDULES = ("cosine", "constant")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Minibatch where none is asked for, and points of a validation at most.
 BATCH, HELD_OUT = 256, 1024
+#: Points held out below which none are.
+FEWEST = 8
 #: Points of each sample from which strengths relative to the costs are measured.
 TYPICAL = 2048
 #: Loss, in units of the mean cost, beyond which training has diverged.
@@ -96,7 +98,7 @@ class MongeGapMap(TransportMap):
     averaging : float in [0, 1)
         Decay of the moving average of parameters that is used in the end; 0 for the last parameters.
     validation : float in [0, 1)
-        Share of the points of both samples to hold out, at most 1024 of each.
+        Share of the points of both samples to hold out, at most 1024 of each; none where that is fewer than 8.
     validate_every : int
         Steps between validations, and between checkpoints.
     patience : int, optional
@@ -502,9 +504,14 @@ class _Way:
         options = settings.options
         self.data = fingerprint(x, y, a, b)
         seeds = np.random.SeedSequence([settings.seed, len(suffix)]).generate_state(3)
-        train_x, held_x, a = _split(x, a, settings.validation, int(seeds[0]))
-        train_y, held_y, b = _split(y, b, settings.validation, int(seeds[0]) + 1)
+        enough = settings.validation * min(len(x), len(y)) >= FEWEST
+        share = settings.validation if enough else 0.0
+        train_x, held_x, a = _split(x, a, share, int(seeds[0]))
+        train_y, held_y, b = _split(y, b, share, int(seeds[0]) + 1)
         smaller = min(len(train_x), len(train_y))
+        if smaller < 2:
+            name = "x" if len(train_x) < 2 else "y"
+            raise ValueError(f"{name} has one point; a network needs at least two of each sample to train on")
         batch = min(BATCH, smaller) if settings.batch_size is None else settings.batch_size
         if batch > smaller:
             name, given, kept = ("x", x, train_x) if len(train_x) <= len(train_y) else ("y", y, train_y)

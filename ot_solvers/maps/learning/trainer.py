@@ -118,7 +118,7 @@ class Trainer:
         ]
         if not self.parameters:
             raise ValueError("network has no parameters to train")
-        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), foreach=True)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), fused=True)
         first = self.parameters[0]
         self.device, self.dtype = first.device, first.dtype
         self.sources, self.targets = (torch.as_tensor(z).to(self.device, self.dtype) for z in (x, y))
