@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,12 @@ def write_safely(content: dict[str, Any], path: str | os.PathLike) -> None:
     """Write a file that is whole at any moment: the old one or the new one."""
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
-    os.close(handle)
+    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
     try:
-        torch.save(content, name)
-        os.replace(name, place)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        torch.save(content, partial)
+        os.replace(partial, place)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_checkpoint(path: str | os.PathLike, settings: dict[str, str], state: dict[str, Any]) -> None:

@@ -147,6 +147,8 @@ class Trainer:
         self.network.train()
         try:
             with HeldInterrupts() as interrupts:
+                if self._out_of_patience():  # gone on from the end of a fit
+                    status = FitStatus.EARLY_STOPPED
                 while status is None:
                     self.seconds = time.perf_counter() - started
                     status = self._advance(tell) if self.done < self.plan.steps else FitStatus.COMPLETED
@@ -194,6 +196,9 @@ class Trainer:
         self.done += 1
         if not value:
             return None
+        # No later step would see what this one has made of the parameters.
+        if last and not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
+            return FitStatus.DIVERGED
         ahead = self._validated(strength) if validate else (None, None)
         progress = MapProgress(self.done, plan.steps, fit, gap, strength, rate, ahead[0], ahead[1], self.seconds)
         self.history.append(progress)
@@ -235,10 +240,13 @@ class Trainer:
     def _tired(self, progress: MapProgress) -> bool:
         loss = progress.validation_loss
         assert loss is not None
-        if self.best is None or loss < self.best[0]:
+        if math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best, self.waited = (loss, self._smooth()), 0
             return False
         self.waited += 1
+        return self._out_of_patience()
+
+    def _out_of_patience(self) -> bool:
         return self.plan.patience is not None and self.waited >= self.plan.patience
 
     # --- parameters -------------------------------------------------------------------------------------------
