@@ -23,6 +23,7 @@ from ...namespaces import library_name
 from ...regularisers import Entropic, absolute, entropic
 from ..base import TransportMap, detached, read_samples
 from ..gap import chosen_estimator
+from ..held_out import fit_seeds, hold_out
 from ..history import FitStatus, MapHistory, MapProgress
 from ..linear import LinearMap
 from .checkpoints import fingerprint, read_checkpoint, write_checkpoint
@@ -41,10 +42,8 @@ SMOOTH = {"sinkhorn": SinkhornFit, "energy": EnergyFit}
 STARTS = ("auto", "gaussian", "identity")
 SCHEDULES = ("cosine", "constant")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-#: Minibatch where none is asked for, and points of a validation at most.
-BATCH, HELD_OUT = 256, 1024
-#: Points held out below which none are.
-FEWEST = 8
+#: Minibatch where none is asked for.
+BATCH = 256
 #: Points of each sample from which strengths relative to the costs are measured.
 TYPICAL = 2048
 #: Loss, in units of the mean cost, beyond which training has diverged.
@@ -521,11 +520,8 @@ class _Way:
         self.settings, self.suffix = settings, suffix
         options = settings.options
         self.data = fingerprint(x, y, a, b)
-        seeds = np.random.SeedSequence([settings.seed, len(suffix)]).generate_state(3)
-        enough = settings.validation * min(len(x), len(y)) >= FEWEST
-        share = settings.validation if enough else 0.0
-        train_x, held_x, a = _split(x, a, share, int(seeds[0]))
-        train_y, held_y, b = _split(y, b, share, int(seeds[0]) + 1)
+        seeds = fit_seeds(settings.seed, len(suffix))
+        train_x, train_y, a, b, held_x, held_y = hold_out(x, y, a, b, settings.validation, seeds[0])
         for name, given, kept in (("x", x, train_x), ("y", y, train_y)):
             if len(kept) < 2:
                 raise ValueError(
@@ -534,8 +530,8 @@ class _Way:
                 )
         if settings.patience is not None and not (len(held_x) and len(held_y)):
             raise ValueError(
-                f"patience={settings.patience} needs points to validate on, but validation={settings.validation:g} "
-                f"holds out {len(held_x)} of {len(x)} points of x and {len(held_y)} of {len(y)} of y"
+                f"patience={settings.patience} needs points to validate on; validation={settings.validation:g} holds "
+                f"out {len(held_x)} of {len(x)} points of x and {len(held_y)} of {len(y)} of y"
             )
         smaller = min(len(train_x), len(train_y))
         batch = min(BATCH, smaller) if settings.batch_size is None else settings.batch_size
@@ -545,7 +541,7 @@ class _Way:
                 f"batch_size={batch} is more than the {len(kept)} points of {name} to train on "
                 f"({len(given)}, less {len(given) - len(kept)} held out)"
             )
-        generator = np.random.default_rng(int(seeds[0]) + 2)
+        generator = np.random.default_rng(seeds[0] + 2)
         self.some = tuple(z[generator.permutation(len(z))[:TYPICAL]] for z in (x, y))
         engine = registry.get("numba")
         cloud = PointCloud(self.some[0], self.some[1], settings.cost)
@@ -565,11 +561,10 @@ class _Way:
                 strengths[0] = absolute(entropic(options.fitting_reg, None), cloud, engine)
         self.regs = strengths[0], strengths[1]
         dtype = DTYPES[options.dtype]
-        self.network = self._new_network(x, y, a, b, int(seeds[1])).to(options.device, dtype)
+        self.network = self._new_network(x, y, a, b, seeds[1]).to(options.device, dtype)
         _check_images(self.network, train_x[: min(len(train_x), 4)])
         held = None
         if len(held_x) and len(held_y):
-            held_x, held_y = held_x[:HELD_OUT], held_y[:HELD_OUT]
             held = (held_x, held_y, self._losses(held_x, held_y))
         plan = Plan(
             settings.steps, settings.rate, settings.strength, settings.averaging, settings.record_every,
@@ -577,7 +572,7 @@ class _Way:
         )  # fmt: skip
         self.trainer = Trainer(
             self.network, train_x, train_y,
-            Minibatches((len(train_x), len(train_y)), batch, (a, b), int(seeds[2])),
+            Minibatches((len(train_x), len(train_y)), batch, (a, b), seeds[2]),
             self._losses(train_x, train_y), StepSolver(settings.cost, settings.tol), plan, held,
         )  # fmt: skip
 
@@ -660,26 +655,6 @@ def _new_module(settings: _Settings, d: int, seed: int) -> nn.Module:
             torch.manual_seed(seed)
             built = ResidualMLP(d, options.hidden, options.activation)
     return OnSphere(built) if isinstance(settings.cost, (Sphere, Cosine)) else built
-
-
-def _split(
-    points: np.ndarray, weights: np.ndarray | None, share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Points to train on, points held out, weights of the former."""
-    held = min(int(share * len(points)), HELD_OUT)
-    if held == 0:
-        return points, points[:0], weights
-    generator = np.random.default_rng(seed)
-    if weights is None:
-        order = generator.permutation(len(points))
-        return points[order[held:]], points[order[:held]], None
-    # What is held out is drawn as minibatches are; nothing of weight 0 comes in.
-    live = np.flatnonzero(weights > 0)
-    held = min(held, live.size - 1)
-    chosen = generator.choice(live, size=held, replace=False, p=weights[live] / weights[live].sum())
-    rest = np.setdiff1d(np.arange(len(points)), chosen)
-    kept = weights[rest]
-    return points[rest], points[chosen], kept / kept.sum()
 
 
 def _squared_sliced(seed: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

@@ -147,11 +147,9 @@ class Trainer:
         self.network.train()
         try:
             with HeldInterrupts() as interrupts:
-                if self._out_of_patience():  # gone on from the end of a fit
-                    status = FitStatus.EARLY_STOPPED
                 while status is None:
                     self.seconds = time.perf_counter() - started
-                    status = self._advance(tell) if self.done < self.plan.steps else FitStatus.COMPLETED
+                    status = self._ended() or self._advance(tell)
                     if status is None and interrupts.requested:
                         status = FitStatus.INTERRUPTED
                     if status is None and self.done % self.plan.validate_every == 0:
@@ -163,6 +161,12 @@ class Trainer:
             self._choose(status)
             self.network.eval()
         return status
+
+    def _ended(self) -> FitStatus | None:
+        """Whether there is nothing left to do, which a training that goes on finds at once."""
+        if self.done >= self.plan.steps:
+            return FitStatus.COMPLETED
+        return FitStatus.EARLY_STOPPED if self._patience_is_over else None
 
     def _advance(self, tell: Callable[[MapProgress], bool]) -> FitStatus | None:
         """One step; what ends training, or None."""
@@ -244,9 +248,10 @@ class Trainer:
             self.best, self.waited = (loss, self._smooth()), 0
             return False
         self.waited += 1
-        return self._out_of_patience()
+        return self._patience_is_over
 
-    def _out_of_patience(self) -> bool:
+    @property
+    def _patience_is_over(self) -> bool:
         return self.plan.patience is not None and self.waited >= self.plan.patience
 
     # --- parameters -------------------------------------------------------------------------------------------
