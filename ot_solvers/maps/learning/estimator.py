@@ -83,9 +83,9 @@ class MongeGapMap(TransportMap):
     gap_reg : None, float or Entropic
         Strength of the entropy in the gap, likewise.
     estimator : {"auto", "exact", "debiased", "entropic"}
-        Of the gap, as in `monge_gap`. ``"auto"`` is ``"debiased"`` for costs whose slopes determine displacements
-        (`Cost.has_twist`), and ``"exact"`` for others, where debiasing fails. Exact gaps of minibatches are 0 for
-        many maps in more than a few dimensions, where points are far from each other.
+        Of the gap, as in `monge_gap`. ``"auto"`` is ``"debiased"`` for symmetric costs, with `gap_reg`, and
+        ``"exact"`` for others. Exact gaps of minibatches are 0 for many maps in more than a few dimensions, where
+        points are far from each other; smoothed ones are not.
     batch_size : int, optional
         Points of a minibatch, of both sides; by default 256, or all points where there are fewer.
     steps : int
@@ -519,7 +519,7 @@ class _Way:
         scale = float(np.abs(self._typical_costs(settings.cost)).mean())
         strengths: list[float | None] = [None, None]
         smooth = options.gap_reg is not None and options.gap_reg != 0
-        automatic = "debiased" if smooth and settings.cost.has_twist else "exact"
+        automatic = "debiased" if smooth and settings.cost.symmetric else "exact"
         wanted = automatic if options.estimator == "auto" else options.estimator
         self.estimator = chosen_estimator(wanted, smooth, batch)
         if options.fitting in SMOOTH:
