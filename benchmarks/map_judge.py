@@ -27,7 +27,7 @@ class MapVerdict:
     ----------
     divergence : float, cost units
         Sinkhorn divergence between images and target points.
-    gap : float, cost units
+    monge_gap : float, cost units
         Mean cost of moving the points less that of the best assignment to their images.
     mean_cost : float
     uvp : float or None
@@ -41,7 +41,7 @@ class MapVerdict:
     """
 
     divergence: float
-    gap: float
+    monge_gap: float
     mean_cost: float
     uvp: float | None
     cosine: float | None
@@ -51,7 +51,7 @@ class MapVerdict:
     @property
     def finite(self) -> bool:
         """Whether there is a map at all."""
-        return bool(np.isfinite([self.divergence, self.gap]).all())
+        return bool(np.isfinite([self.divergence, self.monge_gap]).all())
 
     def as_record(self) -> dict:
         """Plain values for a result file."""
@@ -107,7 +107,7 @@ def _squares(x, y) -> np.ndarray:
 
 
 def entropic_cost(C, eps: float) -> float:
-    """Value ``<P, C> + eps KL(P | a b')`` between uniform weights, by scaling of a kernel that takes in its scalings.
+    """Value ``<P, C> + eps KL(P | a b')`` between uniform weights, by scalings that the kernel takes in.
 
     Raises
     ------

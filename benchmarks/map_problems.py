@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: Laws by name.
 LAWS = ("moons", "gaussian", "convex-gradient", "sphere-rotation")
-#: Optimal maps by the ground cost. The dilation ``x (1 + |x|)`` is optimal for all of them: it is the gradient of a
-#: convex function, and moves points outwards on rays, where ``|x|`` is a potential of the Euclidean cost.
+#: Optimal maps by the ground cost. The dilation ``x (1 + |x|)`` is optimal for all of them: it is the gradient of
+#: a convex function, and moves points outwards on rays, where ``|x|`` is a potential of the Euclidean cost.
 OPTIMAL = {
     "sqeuclidean": ("identity", "translation", "dilation", "convex gradient"),
     "euclidean": ("identity", "translation", "dilation"),

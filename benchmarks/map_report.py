@@ -15,7 +15,7 @@ NAMES = {
     "cosine": "cosine",
     "angle": "angle",
     "divergence": "Sinkhorn divergence",
-    "gap": "Monge gap",
+    "monge_gap": "Monge gap",
     "mean_cost": "mean cost",
 }
 TEXT = """\
@@ -104,10 +104,11 @@ def _training(tables: list[Table]) -> list[str]:
             if rate is not None and other is not None:
                 speed = f"{rate / other:.3g}, asked for {task['faster']:g}{mark(rate / other >= task['faster'])}"
             if row is not peer:
-                better = [_not_above(row, peer, name) for name in ("divergence", "gap")]
+                better = [_not_above(row, peer, name) for name in ("divergence", "monge_gap")]
             lines.append([
                 f"{table.case['problem']['cost']}, strength {task['strength']:g}", row.name, shown(rate),
-                with_range(row, "divergence"), with_range(row, "gap"), _loss(row, task["strength"]), speed, *better,
+                with_range(row, "divergence"), with_range(row, "monge_gap"), _loss(row, task["strength"]), speed,
+                *better,
             ])  # fmt: skip
     return _grid("Training", headings, lines)
 
@@ -117,7 +118,7 @@ def _rate(row: Row) -> float | None:
 
 
 def _loss(row: Row, strength: float) -> str:
-    pairs = zip(figures(row, "divergence"), figures(row, "gap"))
+    pairs = zip(figures(row, "divergence"), figures(row, "monge_gap"))
     losses = [divergence + strength * gap for divergence, gap in pairs]
     return shown(statistics.median(losses) if losses else None)
 

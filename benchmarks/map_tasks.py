@@ -52,6 +52,8 @@ class ToSteps(Task):
 
     def measure(self, bench, setup):
         run, verdict = judged_round(bench, Setting(max_iter=self.steps, seed=bench.round), setup)
+        if run["iterations"] < self.steps:
+            raise NotReached({**setup, "run": run, "message": f"training ended after {run['iterations']} steps"})
         return {
             "value": 1e3 * run["details"]["seconds_per_step"],
             "steps_per_second": 1 / run["details"]["seconds_per_step"],

@@ -144,6 +144,9 @@ class Gap(Adapter):
         ots.set_num_threads(self.threads)
         self.monge_gap = ots.maps.monge_gap
 
+    def compile(self, setting):
+        self.run(setting)
+
     def run(self, setting: Setting):
         p, estimator = self.problem, self.options["estimator"]
         regs = [None] * len(p.scales) if estimator == "exact" else p.eps * p.scales
