@@ -30,7 +30,7 @@ from .judge import (
 from .map_judge import judge_gaps, judge_map
 from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
-from .records import Store
+from .records import HEADER, Store
 from .tasks import NotReached
 
 #: Pairs of points beyond which the judge looks at some rows and columns only.
@@ -292,7 +292,9 @@ def _failures(case: Case, bench: Bench, store: Store) -> Iterable[None]:
     try:
         yield
     except NotReached as failure:
-        store.add_setup(case, bench.contender, failure.status, **failure.record)
+        # One that fails in a round carries the record of its set-up along.
+        values = {name: value for name, value in failure.record.items() if name not in HEADER}
+        store.add_setup(case, bench.contender, failure.status, **values)
     except WorkerTimeout as failure:
         store.add_setup(case, bench.contender, "timeout", message=str(failure))
     except WorkerError as failure:
