@@ -12,7 +12,6 @@ from pathlib import Path
 
 from .cases import Case, Contender
 
-
 #: What every record of a contender begins with, and the status of a set-up.
 HEADER = ("record", "suite", "case", "contender", "fingerprint", "status")
 

@@ -137,10 +137,12 @@ def test_divergences_are_those_of_pot(cost):
 
 
 def test_sharp_problems_are_solved_too():
-    """Costs of hundreds of times the smoothing: scalings alone would underflow."""
+    """Costs of a thousand times the smoothing: scalings alone would underflow."""
     x = np.arange(5.0)[:, None]
-    C = map_judge.cost_matrix(x, x + 30, "sqeuclidean")
-    assert map_judge.entropic_cost(C, 0.05) == pytest.approx(900 + 0.05 * math.log(5), rel=1e-6)
+    near, far = (map_judge.cost_matrix(x, x + shift, "sqeuclidean") for shift in (0, 30))
+    # Moving all points adds what depends on one side, and the square.
+    assert map_judge.entropic_cost(far, 0.7) == pytest.approx(900 + map_judge.entropic_cost(near, 0.7), abs=1e-6)
+    assert map_judge.entropic_cost(near, 0.7) == pytest.approx(map_judge.self_cost(near, 0.7), abs=1e-6)
 
 
 def test_gaps_by_hand():
