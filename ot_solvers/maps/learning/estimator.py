@@ -530,8 +530,8 @@ class _Way:
                 )
         if settings.patience is not None and not (len(held_x) and len(held_y)):
             raise ValueError(
-                f"patience={settings.patience} needs points to validate on; validation={settings.validation:g} holds "
-                f"out {len(held_x)} of {len(x)} points of x and {len(held_y)} of {len(y)} of y"
+                f"patience={settings.patience} needs points to validate on; validation={settings.validation:g} "
+                f"holds out {len(held_x)} of {len(x)} points of x and {len(held_y)} of {len(y)} of y"
             )
         smaller = min(len(train_x), len(train_y))
         batch = min(BATCH, smaller) if settings.batch_size is None else settings.batch_size
