@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["HELD_OUT", "Split", "fit_seeds", "hold_out"]
+__all__ = ["FEWEST", "HELD_OUT", "Split", "fit_seeds", "hold_out"]
 
 #: Points of a sample to hold out at most.
 HELD_OUT = 1024
+#: Points held out below which none are: they would say nothing.
+FEWEST = 8
 
 
 class Split(NamedTuple):
@@ -46,7 +48,7 @@ def fit_seeds(seed: int, way: int = 0) -> tuple[int, int, int]:
 def hold_out(
     x: np.ndarray, y: np.ndarray, a: np.ndarray | None, b: np.ndarray | None, share: float, seed: int
 ) -> Split:
-    """Hold out a share of both samples, at most `HELD_OUT` points of each.
+    """Hold out a share of both samples, at most `HELD_OUT` points of each; none where it is below `FEWEST`.
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ def hold_out(
     seed : int
         The first of `fit_seeds`.
     """
+    if share * min(len(x), len(y)) < FEWEST:
+        share = 0.0
     x, held_x, a = _split(x, a, share, seed)
     y, held_y, b = _split(y, b, share, seed + 1)
     return Split(x, y, a, b, held_x, held_y)

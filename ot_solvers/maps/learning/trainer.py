@@ -118,7 +118,7 @@ class Trainer:
         ]
         if not self.parameters:
             raise ValueError("network has no parameters to train")
-        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), foreach=True)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), fused=True)
         first = self.parameters[0]
         self.device, self.dtype = first.device, first.dtype
         self.sources, self.targets = (torch.as_tensor(z).to(self.device, self.dtype) for z in (x, y))
@@ -201,6 +201,9 @@ class Trainer:
         self.done += 1
         if not value:
             return None
+        # No later step would see what this one has made of the parameters.
+        if last and not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
+            return FitStatus.DIVERGED
         ahead = self._validated(strength) if validate else (None, None)
         progress = MapProgress(self.done, plan.steps, fit, gap, strength, rate, ahead[0], ahead[1], self.seconds)
         self.history.append(progress)
@@ -242,7 +245,7 @@ class Trainer:
     def _tired(self, progress: MapProgress) -> bool:
         loss = progress.validation_loss
         assert loss is not None
-        if self.best is None or loss < self.best[0]:
+        if math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best, self.waited = (loss, self._smooth()), 0
             return False
         self.waited += 1
