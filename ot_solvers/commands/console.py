@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +92,8 @@ class Console:
                 return
             last = now
             done = round(BAR_WIDTH * min(max(fraction, 0.0), 1.0))
-            line = f"{label} [{'#' * done}{'.' * (BAR_WIDTH - done)}] {text} {now - start:.0f} s"
+            line = f"{label} [{'#' * done}{'.' * (BAR_WIDTH - done)}] {now - start:.0f} s, {text}"
+            line = line[: _columns(self.err) - 1]  # what is wrapped cannot be written over
             widest = max(widest, len(line))
             print(f"\r{line.ljust(widest)}", end="", file=self.err, flush=True)
 
@@ -173,6 +175,13 @@ def jsonable(value: Any) -> Any:
         return value
     number = float(value)
     return number if math.isfinite(number) else str(number)
+
+
+def _columns(stream: TextIO) -> int:
+    """Width of the terminal behind a stream; 80 where it does not say."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    return 80
 
 
 def _no_bar(fraction: float, text: str) -> None:

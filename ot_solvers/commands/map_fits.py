@@ -100,7 +100,7 @@ class FitWatch:
         if self.records[way] == 0:
             self._held_out = None
         self.records[way] += 1
-        text = f"{'way back, ' if way == 'inverse' else ''}step {progress.step} of {progress.steps}"
+        text = f"{'back, ' if way == 'inverse' else ''}step {progress.step} of {progress.steps}"
         text += f", fit {progress.fit:.4g}"
         if progress.gap is not None:
             text += f", gap {progress.gap:.4g}"

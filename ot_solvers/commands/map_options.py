@@ -96,7 +96,7 @@ def add_fit_map(commands) -> None:
         type=share,
         default=0.1,
         metavar="SHARE",
-        help="share of both samples to hold out for the report, at most 1024 points of each (default: 0.1)",
+        help="share of both samples to hold out for the report, 8 to 1024 points of each (default: 0.1)",
     )
     problem.add_argument("--tol", type=float, help="marginal error of transport problems")
     problem.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")

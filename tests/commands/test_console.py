@@ -59,6 +59,15 @@ def test_progress_is_drawn_on_terminals_only(kind, monkeypatch):
         assert out.getvalue() == ""
 
 
+def test_a_plain_bar_stays_on_its_line(monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_UPDATES", 0.0)
+    stream = Terminal()
+    with Console(err=stream).progress("label") as bar:
+        bar(0.5, "a long story " * 20)
+    assert "a long story" in stream.getvalue()
+    assert max(map(len, stream.getvalue().split("\r"))) <= 79
+
+
 def test_plain_text_without_rich(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "rich" else found(name))

@@ -19,7 +19,9 @@ from ot_solvers.commands.parser import command_line
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="networks need torch")
 #: A network that is trained in a second.
-SMALL = ("--hidden", "8", "--batch-size", "16", "--steps", "30", "--validate-every", "10")
+SMALL = (
+    "--hidden", "8", "--batch-size", "16", "--steps", "30", "--validate-every", "10", "--validation", "0.2"
+)  # fmt: skip
 LOSSES = ("step", "fit", "gap", "strength", "learning_rate", "validation_fit", "validation_gap")
 
 
@@ -199,7 +201,7 @@ def test_history_plot_and_summary(files, run):
         "fit-map", *pair(files), *SMALL, "--both-ways", "--out", out, "--history", table, "--plot", picture
     )
     assert outcome.code == 0
-    for words in ("monge-gap, cost sqeuclidean", "60 x 2 -> 60 x 2", "6 and 6", "way back", "score, held out"):
+    for words in ("monge-gap, cost sqeuclidean", "60 x 2 -> 60 x 2", "12 and 12", "way back", "score, held out"):
         assert words in outcome.out
     assert picture.read_bytes().startswith(b"\x89PNG")
     records = history(table)
@@ -321,8 +323,19 @@ def test_a_signal_to_the_program(files):
     """The whole program, three times: to its end, stopped by a signal, and on from there."""
 
     def start(name):
-        options = ("--hidden", "8", "--batch-size", "32", "--steps", "3000", "--validate-every", "50", "--json")
-        arguments = (*options, "--out", f"{name}.pt", "--history", f"{name}.csv", "--checkpoint", f"{name}.ckpt")
+        options = ("--hidden", "8", "--batch-size", "32", "--steps", "3000", "--validate-every", "50")
+        arguments = (
+            *options,
+            "--validation",
+            "0.2",
+            "--json",
+            "--out",
+            f"{name}.pt",
+            "--history",
+            f"{name}.csv",
+            "--checkpoint",
+            f"{name}.ckpt",
+        )
         command = [sys.executable, "-m", "ot_solvers", "fit-map", "source.npy", "target.npy", *arguments]
         package = os.path.dirname(os.path.dirname(ots.__file__))
         return subprocess.Popen(
@@ -375,6 +388,9 @@ def test_starting_anew(files, run, assert_bad_input):
 # --- one file for both, and bad input -------------------------------------------------------------------------
 
 
+LINEAR = ("--method", "linear")
+
+
 def test_both_samples_from_one_file(files, run):
     x, y = (np.load(path) for path in pair(files))
     drug = np.array(["control"] * 60 + ["treated"] * 60)
@@ -395,6 +411,22 @@ def test_both_samples_from_one_file(files, run):
         np.testing.assert_array_equal(ots.maps.load(out).transform(x), expected.transform(x))
 
 
+def test_cells(files, run):
+    h5py = pytest.importorskip("h5py")
+    x, y = (np.load(path) for path in pair(files))
+    with h5py.File(files / "cells.h5ad", "w") as file:
+        file["obsm/X_pca"] = np.concatenate([x, y])
+        file["obs/drug"] = np.repeat(["control", "treated"], 60).astype(object)
+        for name, kind in (("obsm/X_pca", "array"), ("obs", "dataframe"), ("obs/drug", "string-array")):
+            file[name].attrs["encoding-type"] = kind
+    cells, out = files / "cells.h5ad", files / "map.npz"
+    rows = ("--where-source", "drug=control", "--where-target", "drug=treated")
+    options = ("--key", "X_pca", *rows, *LINEAR, "--validation", 0, "--out", out)
+    assert run("fit-map", cells, cells, *options).code == 0
+    expected = ots.maps.LinearMap().fit(x, y)
+    np.testing.assert_array_equal(ots.maps.load(out).transform(x), expected.transform(x))
+
+
 def with_entry(value, row):
     def change(array):
         array = array.copy()
@@ -402,9 +434,6 @@ def with_entry(value, row):
         return array
 
     return change
-
-
-LINEAR = ("--method", "linear")
 
 
 @pytest.mark.parametrize(
@@ -440,7 +469,11 @@ LINEAR = ("--method", "linear")
         ({}, ("--method", "entropic", "--reg", "1", "--cost", "sphere"), r"source.npy\[\d+\] has norm"),
         ({}, ("--method", "entropc"), "invalid choice: 'entropc'"),
         ({}, ("--out", "map.npz"), "the name of a map of --method monge-gap must end in .pt"),
-        ({}, ("--batch-size", "57"), "batch_size=57 is more than the 54 points of x to train on .60, less 6 held"),
+        (
+            {},
+            ("--batch-size", "49", "--validation", "0.2"),
+            "batch_size=49 is more than the 48 points of x to train on .60, less 12 held out",
+        ),
         ({}, ("--hidden", "8,x"), "--hidden: expected a whole number from 1 up, got 'x'"),
         ({}, ("--strength", "1,2,3"), "--strength: expected a number or FIRST,LAST, got '1,2,3'"),
         ({}, ("--strength", "-1"), "strength=-1.0 must be finite and not negative"),

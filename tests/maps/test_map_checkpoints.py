@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ot_solvers as ots
-from ot_solvers.maps.held_out import HELD_OUT, fit_seeds, hold_out
+from ot_solvers.maps.held_out import FEWEST, HELD_OUT, fit_seeds, hold_out
 
 torch = pytest.importorskip("torch")
 
@@ -16,7 +16,7 @@ from ot_solvers.maps.learning.checkpoints import remove_checkpoint  # noqa: E402
 from ot_solvers.maps.learning.interrupts import HeldInterrupts  # noqa: E402
 from ot_solvers.maps.learning.threads import network_threads  # noqa: E402
 
-SMALL = {"hidden": (8,), "batch_size": 16, "validate_every": 5, "record_every": 5}
+SMALL = {"hidden": (8,), "batch_size": 16, "validate_every": 5, "record_every": 5, "validation": 0.2}
 
 
 @pytest.fixture
@@ -45,8 +45,15 @@ def test_every_point_is_either_held_out_or_not(weighted):
 
 def test_at_most_so_many_points_are_held_out():
     x = np.zeros((20 * HELD_OUT, 1))
-    split = hold_out(x, x[:5], None, None, 0.1, 0)
-    assert (len(split.held_x), len(split.held_y), len(split.y)) == (HELD_OUT, 0, 5)
+    split = hold_out(x, x[: 10 * FEWEST], None, None, 0.1, 0)
+    assert (len(split.held_x), len(split.held_y), len(split.y)) == (HELD_OUT, FEWEST, 9 * FEWEST)
+
+
+def test_few_points_are_all_fitted_to():
+    x = np.arange(10.0 * FEWEST)[:, None]
+    split = hold_out(x, x[:-1], None, None, 0.1, 0)
+    assert (len(split.held_x), len(split.held_y)) == (0, 0)
+    assert split.x is x
 
 
 def test_a_fit_that_stopped_early_stays_stopped(samples, tmp_path):

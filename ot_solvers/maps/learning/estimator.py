@@ -146,7 +146,7 @@ class MongeGapMap(TransportMap):
     >>> import numpy as np, ot_solvers as ots
     >>> x = np.random.default_rng(0).normal(size=(500, 2))
     >>> fitted = ots.maps.MongeGapMap(steps=20, seed=0).fit(x, x + 1.0)
-    >>> bool(abs(fitted.transform(x) - x - 1.0).max() < 0.1)
+    >>> bool(abs(fitted.transform(x) - x - 1.0).max() < 0.2)
     True
     """
 
