@@ -133,6 +133,10 @@ def fit_network(
             # Between two steps training ends in order, and its status says so; anything else is an abort.
             if FitStatus.INTERRUPTED not in _statuses(fitted).values():
                 raise
+        except OSError as error:
+            if args.checkpoint is None:
+                raise
+            raise CommandError(f"cannot write {args.checkpoint}: {error.strerror or error}") from error
     statuses = _statuses(fitted)
     histories = {"forward": fitted.history_}
     if hasattr(fitted, "inverse_history_"):

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import errno
 import importlib.util
 import inspect
 import os
@@ -383,6 +384,23 @@ def test_starting_anew(files, run, assert_bad_input):
     )  # fmt: skip
     assert_bad_input(outcome, "is no checkpoint of a map; it is left as it is")
     assert np.load(files / "weights.npy").shape == (60,)
+
+
+@needs_torch
+def test_full_disks(files, run, assert_bad_input, monkeypatch):
+    (files / "map.pt").write_bytes(b"old")
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    options = (*SMALL, "--out", files / "map.pt")
+    before = sorted(files.iterdir())
+    assert_bad_input(run("fit-map", *pair(files), *options), "cannot write .*map.pt: No space left on device")
+    outcome = run("fit-map", *pair(files), *options, "--checkpoint", files / "fit.ckpt")
+    assert_bad_input(outcome, "cannot write .*fit.ckpt: No space left on device")
+    assert sorted(files.iterdir()) == before
+    assert (files / "map.pt").read_bytes() == b"old"
 
 
 # --- one file for both, and bad input -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,13 @@ def write_safely(content: dict[str, Any], path: str | os.PathLike) -> None:
     """Write a file that is whole at any moment: the old one or the new one."""
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
+    # Through memory: where a disk is full, Python says so and PyTorch does not.
+    whole = io.BytesIO()
+    torch.save(content, whole)
     # Not a file of tempfile: those are for their owner's eyes only, and would stay so.
     partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
-        torch.save(content, partial)
+        partial.write_bytes(whole.getbuffer())
         os.replace(partial, place)
     finally:
         partial.unlink(missing_ok=True)
