@@ -201,7 +201,10 @@ class Gaps(Exact):
     Options
     -------
     off : float
+    replaced : int
+        What it says of itself.
     """
 
     def answer(self, raw):
-        return Answer(values=self.options.get("off", 0.0) * self.problem.scales)
+        details = {"replaced": self.options["replaced"]} if "replaced" in self.options else None
+        return Answer(values=self.options.get("off", 0.0) * self.problem.scales, details=details)
