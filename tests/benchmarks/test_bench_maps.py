@@ -350,10 +350,10 @@ def fake(name, adapter, **more):
     return Contender(name, f"bench_fakes.adapters:{adapter}", **more)
 
 
-def run(tmp_path, task, *contenders, problem=GAUSSIAN):
+def run(tmp_path, task, *contenders, problem=GAUSSIAN, rounds=3):
     case = Case("case", "a case", problem, task, contenders)
     path = tmp_path / "out.jsonl"
-    run_case(case, Limits(1, 3, 5.0), Store(path, "suite", {"fingerprint": "here"}), lambda text: None)
+    run_case(case, Limits(1, rounds, 5.0), Store(path, "suite", {"fingerprint": "here"}), lambda text: None)
     (table,) = tables(read_records(path))
     return table
 
@@ -382,6 +382,13 @@ def test_every_round_of_a_training_has_its_seed(tmp_path):
     assert "training ended after 7 steps" in rows["early"].setup["message"]
     assert "not finite" in rows["broken"].setup["message"]
     assert "50 steps per second" in remarks(ours)
+
+
+@pytest.mark.usefixtures("fake_library")
+def test_resumed_trainings_are_compiled_and_go_on_with_the_next_seed(tmp_path):
+    for rounds in (1, 2):
+        row = run(tmp_path, ToSteps(steps=20), fake("ours", "RandomlyMoved"), rounds=rounds).rows[0]
+    assert [record["seed"] for record in row.rounds] == [0, 1] and row.values == pytest.approx([10.0, 20.0])
 
 
 @pytest.mark.usefixtures("fake_library")
