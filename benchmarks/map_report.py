@@ -162,7 +162,8 @@ def _asked(row: Row, main: Row | None, task: dict) -> str:
         return f"{name} ≤ {task['most']:g}{mark(figure <= task['most'])}"
     ours = middle(main, task["figure"])
     if row is not main and row.name in task["beaten"] and ours is not None:
-        return f"ours is less{mark(ours < figure)}"
+        # Four digits: maps that are the same up to rounding are no better.
+        return f"ours is less: {ours / figure:.4g} of it{mark(ours < figure)}" if figure > 0 else "–"
     return "–"
 
 
