@@ -34,8 +34,11 @@ def attach_gap(result: MongeGap, *, x: Any, Tx: Any, a: Any = None, reg: Any = N
     found.__dict__.update(result.__dict__)
     found.solution, found.divergence = solution, divergence
     value = total - transport.double()
+    if isinstance(reg, torch.Tensor) and not result.reg:
+        # Exact transport does not depend on the strength: a derivative of 0, and no missing one.
+        value = value + 0.0 * reg.double()
     # The number is the more accurate one; the difference is rounding.
-    found.value = (value + (float(result) - value.detach())).to(x.dtype)
+    found.value = (value + (float(result) - value.detach())).to(result.value.dtype)
     return found
 
 

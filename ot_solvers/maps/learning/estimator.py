@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ...namespaces import library_name
 from ...regularisers import Entropic, absolute, entropic
 from ..base import TransportMap, detached, read_samples
 from ..gap import chosen_estimator
+from ..held_out import fit_seeds, hold_out
 from ..history import FitStatus, MapHistory, MapProgress
 from ..linear import LinearMap
 from .checkpoints import fingerprint, read_checkpoint, write_checkpoint
@@ -40,8 +42,8 @@ SMOOTH = {"sinkhorn": SinkhornFit, "energy": EnergyFit}
 STARTS = ("auto", "gaussian", "identity")
 SCHEDULES = ("cosine", "constant")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-#: Minibatch where none is asked for, and points of a validation at most.
-BATCH, HELD_OUT = 256, 1024
+#: Minibatch where none is asked for.
+BATCH = 256
 #: Points of each sample from which strengths relative to the costs are measured.
 TYPICAL = 2048
 #: Loss, in units of the mean cost, beyond which training has diverged.
@@ -83,9 +85,9 @@ class MongeGapMap(TransportMap):
     gap_reg : None, float or Entropic
         Strength of the entropy in the gap, likewise.
     estimator : {"auto", "exact", "debiased", "entropic"}
-        Of the gap, as in `monge_gap`. ``"auto"`` is ``"debiased"`` for costs whose slopes determine displacements
-        (`Cost.has_twist`), and ``"exact"`` for others, where debiasing fails. Exact gaps of minibatches are 0 for
-        many maps in more than a few dimensions, where points are far from each other.
+        Of the gap, as in `monge_gap`. ``"auto"`` is ``"debiased"`` for symmetric costs, with `gap_reg`, and
+        ``"exact"`` for others. Exact gaps of minibatches are 0 for many maps in more than a few dimensions, where
+        points are far from each other; smoothed ones are not.
     batch_size : int, optional
         Points of a minibatch, of both sides; by default 256, or all points where there are fewer.
     steps : int
@@ -96,7 +98,7 @@ class MongeGapMap(TransportMap):
     averaging : float in [0, 1)
         Decay of the moving average of parameters that is used in the end; 0 for the last parameters.
     validation : float in [0, 1)
-        Share of the points of both samples to hold out, at most 1024 of each.
+        Share of the points of both samples to hold out, at most 1024 of each; none where that is fewer than 8.
     validate_every : int
         Steps between validations, and between checkpoints.
     patience : int, optional
@@ -435,6 +437,12 @@ class _Settings:
             raise ValueError(f"patience={self.patience} needs points to validate on: give validation, such as 0.1")
         if options.callback is not None and not callable(options.callback):
             raise TypeError(f"callback={options.callback!r} is not callable")
+        if isinstance(options.hidden, str) or not isinstance(options.hidden, (Sequence, np.ndarray)):
+            raise TypeError(f"hidden={options.hidden!r} must be a sequence of integers, such as (64, 64)")
+        try:
+            torch.empty(0, device=options.device)
+        except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+            raise ValueError(f"device={options.device!r} cannot be used: {error}") from None
 
     def _check_words(self) -> None:
         options = self.options
@@ -444,9 +452,11 @@ class _Settings:
         check.choice(options.on_failure, "on_failure", ("warn", "raise", "ignore"))
         if not callable(options.fitting):
             check.choice(options.fitting, "fitting", FITTINGS)
-        if options.fitting in SMOOTH and not self.cost.symmetric:
+        if not callable(options.fitting) and options.fitting in SMOOTH and not self.cost.symmetric:
             raise ValueError(f"cost={self.cost!r} is not symmetric: use another fitting loss than 'sinkhorn'")
-        if not isinstance(options.network, nn.Module) and options.network != "residual":
+        if not isinstance(options.network, nn.Module) and not (
+            isinstance(options.network, str) and options.network == "residual"
+        ):
             raise TypeError(f"network={options.network!r} must be 'residual' or a torch.nn.Module")
 
     def rate(self, done: int) -> float:
@@ -480,6 +490,15 @@ class _Settings:
         return described
 
 
+@contextlib.contextmanager
+def _named(argument: str) -> Iterator[None]:
+    """Errors about a strength, under the name of the option that has it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{argument}: {error}") from None
+
+
 def _positive(value: Any, argument: str) -> float:
     found = check.number(value, argument)
     if not (math.isfinite(found) and found > 0):
@@ -501,9 +520,19 @@ class _Way:
         self.settings, self.suffix = settings, suffix
         options = settings.options
         self.data = fingerprint(x, y, a, b)
-        seeds = np.random.SeedSequence([settings.seed, len(suffix)]).generate_state(3)
-        train_x, held_x, a = _split(x, a, settings.validation, int(seeds[0]))
-        train_y, held_y, b = _split(y, b, settings.validation, int(seeds[0]) + 1)
+        seeds = fit_seeds(settings.seed, len(suffix))
+        train_x, train_y, a, b, held_x, held_y = hold_out(x, y, a, b, settings.validation, seeds[0])
+        for name, given, kept in (("x", x, train_x), ("y", y, train_y)):
+            if len(kept) < 2:
+                raise ValueError(
+                    f"{name} has {len(kept)} points to train on ({len(given)}, less {len(given) - len(kept)} held "
+                    "out); expected at least 2"
+                )
+        if settings.patience is not None and not (len(held_x) and len(held_y)):
+            raise ValueError(
+                f"patience={settings.patience} needs points to validate on; validation={settings.validation:g} "
+                f"holds out {len(held_x)} of {len(x)} points of x and {len(held_y)} of {len(y)} of y"
+            )
         smaller = min(len(train_x), len(train_y))
         batch = min(BATCH, smaller) if settings.batch_size is None else settings.batch_size
         if batch > smaller:
@@ -512,27 +541,30 @@ class _Way:
                 f"batch_size={batch} is more than the {len(kept)} points of {name} to train on "
                 f"({len(given)}, less {len(given) - len(kept)} held out)"
             )
-        generator = np.random.default_rng(int(seeds[0]) + 2)
+        generator = np.random.default_rng(seeds[0] + 2)
         self.some = tuple(z[generator.permutation(len(z))[:TYPICAL]] for z in (x, y))
         engine = registry.get("numba")
         cloud = PointCloud(self.some[0], self.some[1], settings.cost)
         scale = float(np.abs(self._typical_costs(settings.cost)).mean())
         strengths: list[float | None] = [None, None]
         smooth = options.gap_reg is not None and options.gap_reg != 0
-        automatic = "debiased" if smooth and settings.cost.has_twist else "exact"
+        automatic = "debiased" if smooth and settings.cost.symmetric else "exact"
         wanted = automatic if options.estimator == "auto" else options.estimator
-        self.estimator = chosen_estimator(wanted, smooth, batch)
-        if options.fitting in SMOOTH:
-            strengths[0] = absolute(entropic(options.fitting_reg, None), cloud, engine)
-        if self.estimator != "exact":
-            strengths[1] = absolute(entropic(options.gap_reg, None), cloud, engine)
+        if wanted == "debiased" and not settings.cost.symmetric:
+            raise ValueError(f"cost={settings.cost!r} is not symmetric: use estimator='exact' or 'entropic'")
+        with _named("gap_reg"):
+            self.estimator = chosen_estimator(wanted, smooth, batch)
+            if self.estimator != "exact":
+                strengths[1] = absolute(entropic(options.gap_reg, None), cloud, engine)
+        if not callable(options.fitting) and options.fitting in SMOOTH:
+            with _named("fitting_reg"):
+                strengths[0] = absolute(entropic(options.fitting_reg, None), cloud, engine)
         self.regs = strengths[0], strengths[1]
         dtype = DTYPES[options.dtype]
-        self.network = self._new_network(x, y, a, b, int(seeds[1])).to(options.device, dtype)
+        self.network = self._new_network(x, y, a, b, seeds[1]).to(options.device, dtype)
         _check_images(self.network, train_x[: min(len(train_x), 4)])
         held = None
         if len(held_x) and len(held_y):
-            held_x, held_y = held_x[:HELD_OUT], held_y[:HELD_OUT]
             held = (held_x, held_y, self._losses(held_x, held_y))
         plan = Plan(
             settings.steps, settings.rate, settings.strength, settings.averaging, settings.record_every,
@@ -540,7 +572,7 @@ class _Way:
         )  # fmt: skip
         self.trainer = Trainer(
             self.network, train_x, train_y,
-            Minibatches((len(train_x), len(train_y)), batch, (a, b), int(seeds[2])),
+            Minibatches((len(train_x), len(train_y)), batch, (a, b), seeds[2]),
             self._losses(train_x, train_y), StepSolver(settings.cost, settings.tol), plan, held,
         )  # fmt: skip
 
@@ -583,12 +615,14 @@ class _Way:
 
     def train(self) -> FitStatus:
         """Train, going on from the checkpoint if there is one."""
-        options, known = self.settings.options, self.settings.known | {"data": self.data}
-        path = None
+        options = self.settings.options
+        shapes = [tuple(value.shape) for value in self.network.state_dict().values()]
+        known = self.settings.known | {"data": self.data, "shapes of parameters": repr(shapes)}
+        path = stored = None
         if options.checkpoint is not None:
             path = os.fspath(options.checkpoint) + (f".{self.suffix}" if self.suffix else "")
             if os.path.exists(path):
-                self.trainer.state = read_checkpoint(path, known)
+                stored = read_checkpoint(path, known)
 
         def save() -> None:
             if path is not None:
@@ -605,6 +639,8 @@ class _Way:
 
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.settings.seed)
+                if stored is not None:
+                    self.trainer.state = stored
                 return self.trainer.run(tell, save)
 
 
@@ -621,26 +657,6 @@ def _new_module(settings: _Settings, d: int, seed: int) -> nn.Module:
     return OnSphere(built) if isinstance(settings.cost, (Sphere, Cosine)) else built
 
 
-def _split(
-    points: np.ndarray, weights: np.ndarray | None, share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Points to train on, points held out, weights of the former."""
-    held = min(int(share * len(points)), HELD_OUT)
-    if held == 0:
-        return points, points[:0], weights
-    generator = np.random.default_rng(seed)
-    if weights is None:
-        order = generator.permutation(len(points))
-        return points[order[held:]], points[order[:held]], None
-    # What is held out is drawn as minibatches are; nothing of weight 0 comes in.
-    live = np.flatnonzero(weights > 0)
-    held = min(held, live.size - 1)
-    chosen = generator.choice(live, size=held, replace=False, p=weights[live] / weights[live].sum())
-    rest = np.setdiff1d(np.arange(len(points)), chosen)
-    kept = weights[rest]
-    return points[rest], points[chosen], kept / kept.sum()
-
-
 def _squared_sliced(seed: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     from ...layers.torch import SlicedWassersteinLoss
 
@@ -653,8 +669,13 @@ def _check_images(network: nn.Module, x: np.ndarray) -> None:
     like = next(network.parameters(), None)
     if like is None:
         raise ValueError("network has no parameters to train")
-    with torch.no_grad():
-        moved = network(torch.as_tensor(x).to(like))
+    # Nothing is drawn and nothing is learned by looking.
+    network.eval()
+    try:
+        with torch.no_grad():
+            moved = network(torch.as_tensor(x).to(like))
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"network does not take points of shape {x.shape}: {error}") from error
     if not isinstance(moved, torch.Tensor) or moved.shape != x.shape:
         found = tuple(moved.shape) if isinstance(moved, torch.Tensor) else type(moved).__name__
         raise ValueError(f"network maps points of shape {x.shape} to {found}; expected the same shape")

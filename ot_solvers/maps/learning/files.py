@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -49,12 +50,14 @@ def write_map(
 
 
 def _written(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
     if isinstance(value, FitStatus):
         return {"status": value.name}
     if isinstance(value, MapHistory):
         return {"history": [list(record) for record in value]}
     if isinstance(value, Entropic):
-        return {"entropic": [value.eps, value.relative_to]}
+        return {"entropic": [float(value.eps), value.relative_to]}
     if isinstance(value, nn.Module):
         return {"module": type(value).__qualname__}
     if isinstance(value, (list, tuple)):

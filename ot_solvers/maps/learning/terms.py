@@ -203,7 +203,9 @@ class CallableFit(Term):
             raise TypeError(f"fitting returned {found}; expected a tensor with one number")
         if not loss.requires_grad:
             raise ValueError("fitting returned a number that does not depend on the images (no gradient)")
-        (gradient,) = torch.autograd.grad(loss.reshape(()), image)
+        (gradient,) = torch.autograd.grad(loss.reshape(()), image, allow_unused=True)
+        if gradient is None:
+            raise ValueError("fitting returned a number that does not depend on the images (no gradient)")
         return float(loss.detach()) if value else None, gradient
 
 

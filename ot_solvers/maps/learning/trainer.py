@@ -118,7 +118,7 @@ class Trainer:
         ]
         if not self.parameters:
             raise ValueError("network has no parameters to train")
-        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), foreach=True)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), fused=True)
         first = self.parameters[0]
         self.device, self.dtype = first.device, first.dtype
         self.sources, self.targets = (torch.as_tensor(z).to(self.device, self.dtype) for z in (x, y))
@@ -149,7 +149,7 @@ class Trainer:
             with HeldInterrupts() as interrupts:
                 while status is None:
                     self.seconds = time.perf_counter() - started
-                    status = self._advance(tell) if self.done < self.plan.steps else FitStatus.COMPLETED
+                    status = self._ended() or self._advance(tell)
                     if status is None and interrupts.requested:
                         status = FitStatus.INTERRUPTED
                     if status is None and self.done % self.plan.validate_every == 0:
@@ -161,6 +161,12 @@ class Trainer:
             self._choose(status)
             self.network.eval()
         return status
+
+    def _ended(self) -> FitStatus | None:
+        """Whether there is nothing left to do, which a training that goes on finds at once."""
+        if self.done >= self.plan.steps:
+            return FitStatus.COMPLETED
+        return FitStatus.EARLY_STOPPED if self._patience_is_over else None
 
     def _advance(self, tell: Callable[[MapProgress], bool]) -> FitStatus | None:
         """One step; what ends training, or None."""
@@ -194,6 +200,9 @@ class Trainer:
         self.done += 1
         if not value:
             return None
+        # No later step would see what this one has made of the parameters.
+        if last and not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
+            return FitStatus.DIVERGED
         ahead = self._validated(strength) if validate else (None, None)
         progress = MapProgress(self.done, plan.steps, fit, gap, strength, rate, ahead[0], ahead[1], self.seconds)
         self.history.append(progress)
@@ -235,10 +244,14 @@ class Trainer:
     def _tired(self, progress: MapProgress) -> bool:
         loss = progress.validation_loss
         assert loss is not None
-        if self.best is None or loss < self.best[0]:
+        if math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best, self.waited = (loss, self._smooth()), 0
             return False
         self.waited += 1
+        return self._patience_is_over
+
+    @property
+    def _patience_is_over(self) -> bool:
         return self.plan.patience is not None and self.waited >= self.plan.patience
 
     # --- parameters -------------------------------------------------------------------------------------------
