@@ -27,6 +27,12 @@ def judged_round(bench, setting: Setting, setup: dict) -> tuple[dict, dict]:
     return run, verdict
 
 
+def compiled(bench, steps: int | None) -> dict:
+    """Compile for so many steps; the record of that, from which a resumed run does it again."""
+    setting = Setting(max_iter=steps)
+    return {"compile_seconds": bench.compile(setting), "compiled": setting.as_record()}
+
+
 @dataclass(frozen=True)
 class ToSteps(Task):
     """Time per training step, after the first ones, and how good the map is after all of them.
@@ -48,7 +54,7 @@ class ToSteps(Task):
     faster: float = 3.0
 
     def set_up(self, bench):
-        return {"compile_seconds": bench.compile(Setting(max_iter=self.steps)), "steps": self.steps}
+        return compiled(bench, self.steps)
 
     def measure(self, bench, setup):
         run, verdict = judged_round(bench, Setting(max_iter=self.steps, seed=bench.round), setup)
@@ -92,7 +98,7 @@ class ToMap(Task):
     steps: int | None = None
 
     def set_up(self, bench):
-        setup = {"compile_seconds": bench.compile(Setting(max_iter=self.steps))}
+        setup = compiled(bench, self.steps)
         if bench.adapter.random:
             return setup
         # The same every time: judged once, and not repeated.

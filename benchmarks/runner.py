@@ -262,6 +262,8 @@ def _warm_up(bench: Bench, known: dict) -> None:
     """Bring a resumed contender to where its set-up had left it."""
     from .adapters import Setting
 
+    if "compiled" in known:  # whole runs are too long to warm up with
+        bench.compile(Setting(**known["compiled"]))
     settings = [Setting(known[k]) for k in ("low", "high") if k in known]
     settings += [Setting(**known["setting"])] if "setting" in known else []
     for setting in settings:

@@ -8,10 +8,10 @@ import numpy as np
 
 from .base import Adapter, Answer, Setting
 
-#: Steps before the clock of a training starts, and of a fit that only compiles.
+#: Steps before the clock of a training starts, and of a training that only compiles.
 FIRST_STEPS = 11
-#: Points of a fit that only compiles.
-FEW = 600
+#: Points of other fits that only compile.
+FEW = 2000
 
 
 class Fit(Adapter):
@@ -82,8 +82,8 @@ class NetworkFit(Fit):
         return self.maps.MongeGapMap(self.problem.cost, **options)
 
     def compile(self, setting):
-        few = Setting(max_iter=FIRST_STEPS, seed=setting.seed)
-        self.new_map(few).fit(*(z[:FEW] for z in self.points))
+        # All points: validation is of as many as in the fit that is timed, and so is what compiles for it.
+        self.new_map(Setting(max_iter=FIRST_STEPS, seed=setting.seed)).fit(*self.points)
 
     def answer(self, raw):
         found = super().answer(raw)

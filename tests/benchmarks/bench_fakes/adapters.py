@@ -180,12 +180,17 @@ class Moved(Exact):
         That it does, whatever it is asked for.
     """
 
+    slow = 5.0
+
+    def compile(self, setting):
+        self.slow = 0.01
+
     def run(self, setting):
         return setting
 
     def answer(self, raw):
         images = self.problem.truth + self.options.get("off", 0.0) * (1 + raw.seed)
-        details = {"seconds_per_step": 0.01 * (1 + raw.seed), "timed_steps": 10}
+        details = {"seconds_per_step": self.slow * (1 + raw.seed), "timed_steps": 10}
         return Answer(images=images, iterations=self.options.get("steps", raw.max_iter), details=details)
 
 
@@ -201,7 +206,10 @@ class Gaps(Exact):
     Options
     -------
     off : float
+    replaced : int
+        What it says of itself.
     """
 
     def answer(self, raw):
-        return Answer(values=self.options.get("off", 0.0) * self.problem.scales)
+        details = {"replaced": self.options["replaced"]} if "replaced" in self.options else None
+        return Answer(values=self.options.get("off", 0.0) * self.problem.scales, details=details)
