@@ -245,6 +245,8 @@ class MongeGapMap(TransportMap):
         first, second, a, b, _ = read_samples(x, y, a, b)
         settings.cost.check(first, "x")
         settings.cost.check(second, "y")
+        # What PyTorch takes without a copy.
+        first, second = (np.require(z, requirements=("C", "W")) for z in (first, second))
         ways = [_Way(settings, first, second, a, b, "")]
         if self.both_ways:
             ways.append(_Way(settings, second, first, b, a, "inverse"))
@@ -321,7 +323,7 @@ class MongeGapMap(TransportMap):
                 return torch.cat(parts).to(x.device, x.dtype if x.is_floating_point() else like.dtype)
         with torch.no_grad():
             parts = [
-                network(torch.tensor(array[start : start + ROWS]).to(like)).cpu()
+                network(torch.tensor(np.ascontiguousarray(array[start : start + ROWS])).to(like)).cpu()
                 for start in range(0, len(array), ROWS)
             ]
         library = Library(library_name(x) or "numpy", array.dtype)
@@ -520,8 +522,8 @@ class _Way:
         options = settings.options
         self.data = fingerprint(x, y, a, b)
         seeds = np.random.SeedSequence([settings.seed, len(suffix)]).generate_state(3)
-        train_x, held_x, a = _split(x, a, settings.validation, int(seeds[0]))
-        train_y, held_y, b = _split(y, b, settings.validation, int(seeds[0]) + 1)
+        train_x, held_x, train_a = _split(x, a, settings.validation, int(seeds[0]))
+        train_y, held_y, train_b = _split(y, b, settings.validation, int(seeds[0]) + 1)
         for name, given, kept in (("x", x, train_x), ("y", y, train_y)):
             if len(kept) < 2:
                 raise ValueError(
@@ -530,7 +532,8 @@ class _Way:
                 )
         if settings.patience is not None and not (len(held_x) and len(held_y)):
             raise ValueError(
-                f"patience={settings.patience} needs points to validate on, but validation={settings.validation:g} "
+                f"patience={settings.patience} needs points to validate on, but "
+                f"validation={settings.validation:g} "
                 f"holds out {len(held_x)} of {len(x)} points of x and {len(held_y)} of {len(y)} of y"
             )
         smaller = min(len(train_x), len(train_y))
@@ -565,7 +568,9 @@ class _Way:
         _check_images(self.network, train_x[: min(len(train_x), 4)])
         held = None
         if len(held_x) and len(held_y):
-            held_x, held_y = held_x[:HELD_OUT], held_y[:HELD_OUT]
+            # Functions of the caller get equally many points here too.
+            most = min(len(held_x), len(held_y)) if callable(options.fitting) else HELD_OUT
+            held_x, held_y = held_x[:most], held_y[:most]
             held = (held_x, held_y, self._losses(held_x, held_y))
         plan = Plan(
             settings.steps, settings.rate, settings.strength, settings.averaging, settings.record_every,
@@ -573,7 +578,7 @@ class _Way:
         )  # fmt: skip
         self.trainer = Trainer(
             self.network, train_x, train_y,
-            Minibatches((len(train_x), len(train_y)), batch, (a, b), int(seeds[2])),
+            Minibatches((len(train_x), len(train_y)), batch, (train_a, train_b), int(seeds[2])),
             self._losses(train_x, train_y), StepSolver(settings.cost, settings.tol), plan, held,
         )  # fmt: skip
 
@@ -592,7 +597,7 @@ class _Way:
             assert self.regs[0] is not None
             fit = SMOOTH[options.fitting](self.regs[0], (len(x), len(y)))
         elif options.fitting == "sliced":
-            fit = CallableFit(_squared_sliced(settings.seed))
+            fit = CallableFit(_squared_sliced())
         else:
             squares = self._typical_costs(SqEuclidean())
             fit = CallableFit(mmd_loss(math.sqrt(float(np.median(squares)))))
@@ -669,20 +674,34 @@ def _split(
     if weights is None:
         order = generator.permutation(len(points))
         return points[order[held:]], points[order[:held]], None
-    # What is held out is drawn as minibatches are; nothing of weight 0 comes in.
-    live = np.flatnonzero(weights > 0)
-    held = min(held, live.size - 1)
-    chosen = generator.choice(live, size=held, replace=False, p=weights[live] / weights[live].sum())
+    # A point that a sample of this size would have more than once is missed nowhere: it is on both sides.
+    light = np.flatnonzero((weights > 0) & (weights * held < 1))
+    chosen = generator.choice(light, size=min(held, light.size // 2), replace=False)
+    if not chosen.size:
+        return points, points[:0], weights
+    mass, taken = weights[light].sum(), weights[chosen].sum()
+    kept, seen = weights.copy(), np.where(weights * held < 1, 0.0, weights)
+    kept[light] *= mass / (mass - taken)
+    kept[chosen] = 0.0
+    seen[chosen] = weights[chosen] * mass / taken
+    # Evenly spaced along the masses, in any order: as often as the weights say, up to rounding.
+    order = generator.permutation(len(points))
+    places = np.cumsum(seen[order])
+    drawn = np.searchsorted(places, (np.arange(held) + 0.5) / held * places[-1], side="right")
     rest = np.setdiff1d(np.arange(len(points)), chosen)
-    kept = weights[rest]
-    return points[rest], points[chosen], kept / kept.sum()
+    return points[rest], points[order[drawn]], kept[rest] / kept[rest].sum()
 
 
-def _squared_sliced(seed: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _squared_sliced() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     from ...layers.torch import SlicedWassersteinLoss
 
-    distance = SlicedWassersteinLoss(p=2, n_projections=128, sampling="orthogonal", seed=seed)
-    return lambda images, targets: distance(images, targets).square()
+    def loss(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        # Directions by PyTorch's generator, whose state checkpoints have.
+        seed = int(torch.randint(2**31, ()))
+        distance = SlicedWassersteinLoss(p=2, n_projections=128, sampling="orthogonal", seed=seed)
+        return distance(images, targets).square()
+
+    return loss
 
 
 def _check_images(network: nn.Module, x: np.ndarray) -> None:
