@@ -37,7 +37,11 @@ def check_same_map(found, wanted, x):
     assert found.history_ == wanted.history_ and isinstance(found.history_, MapHistory)
     assert all(isinstance(record, MapProgress) for record in found.history_)
     assert found.status_ is wanted.status_ and isinstance(found.status_, FitStatus)
-    assert (found.reg_, found.gap_reg_, found.n_features_in_) == (wanted.reg_, wanted.gap_reg_, wanted.n_features_in_)
+    assert (found.reg_, found.gap_reg_, found.n_features_in_) == (
+        wanted.reg_,
+        wanted.gap_reg_,
+        wanted.n_features_in_,
+    )
     assert not found.network_.training
 
 
@@ -113,9 +117,9 @@ def test_modules_of_the_caller(cost, samples, path):
 
 def test_numbers_of_numpy_among_the_options(samples, path):
     options = {
-        "steps": np.int64(4), "learning_rate": np.float64(1e-3), "fitting_reg": np.float32(0.5), "both_ways": np.bool_(True),
-        "strength": (np.float64(1.0), np.float64(0.1)), "hidden": np.array([4, 4]), "gap_reg": ots.Entropic(np.float64(0.5)),
-        "batch_size": np.int32(16),
+        "steps": np.int64(4), "learning_rate": np.float64(1e-3), "fitting_reg": np.float32(0.5),
+        "both_ways": np.bool_(True), "strength": (np.float64(1.0), np.float64(0.1)),
+        "hidden": np.array([4, 4]), "gap_reg": ots.Entropic(np.float64(0.5)), "batch_size": np.int32(16),
     }  # fmt: skip
     fitted = MongeGapMap(**options).fit(*samples)
     fitted.save(path)
@@ -125,7 +129,11 @@ def test_numbers_of_numpy_among_the_options(samples, path):
 
 
 def test_functions_are_left_out(samples, path):
-    options = {"strength": lambda k: 0.5, "fitting": lambda z, y: (z - y).square().mean(), "callback": lambda p: None}
+    options = {
+        "strength": lambda k: 0.5,
+        "fitting": lambda z, y: (z - y).square().mean(),
+        "callback": lambda p: None,
+    }
     fitted = MongeGapMap(**QUICK, **options, checkpoint=path.with_name("fit.pt")).fit(*samples)
     fitted.save(path)
     found = MongeGapMap.load(path)

@@ -42,7 +42,9 @@ def numbers(history):
 def check_same_fit(found, wanted, x):
     assert numbers(found.history_) == numbers(wanted.history_)
     assert found.status_ is wanted.status_
-    for one, other in zip(found.network_.state_dict().values(), wanted.network_.state_dict().values(), strict=True):
+    for one, other in zip(
+        found.network_.state_dict().values(), wanted.network_.state_dict().values(), strict=True
+    ):
         check_same_bits(one, other)
     check_same_bits(found.transform(x), wanted.transform(x))
 
@@ -111,7 +113,12 @@ def test_the_gaussian_start_is_good_from_the_start():
     x, y, new, truth = gaussian_problem()
     fitted = MongeGapMap(hidden=(8,), steps=5, batch_size=128).fit(x, y)
     assert unexplained(fitted.transform(new), truth) <= 1.0
-    assert unexplained(MongeGapMap(hidden=(8,), steps=5, batch_size=128, start="identity").fit(x, y).transform(new), truth) > 50
+    assert (
+        unexplained(
+            MongeGapMap(hidden=(8,), steps=5, batch_size=128, start="identity").fit(x, y).transform(new), truth
+        )
+        > 50
+    )
 
 
 def test_the_gap_chooses_among_maps_that_fit():
@@ -131,10 +138,19 @@ def test_the_gap_chooses_among_maps_that_fit():
     assert without.history_.column("gap") == [] and with_gap.history_[0].gap > 0.5
 
 
-@pytest.mark.parametrize("fitting", ["energy", "sinkhorn", "sliced", "mmd", lambda z, y: (z.mean(0) - y.mean(0)).square().sum()])
+@pytest.mark.parametrize(
+    "fitting", ["energy", "sinkhorn", "sliced", "mmd", lambda z, y: (z.mean(0) - y.mean(0)).square().sum()]
+)
 def test_every_fitting_loss_moves_the_points_on(fitting, samples):
     x, y = samples
-    options = {"hidden": (), "start": "identity", "steps": 60, "batch_size": 32, "learning_rate": 0.1, "averaging": 0.5}
+    options = {
+        "hidden": (),
+        "start": "identity",
+        "steps": 60,
+        "batch_size": 32,
+        "learning_rate": 0.1,
+        "averaging": 0.5,
+    }
     fitted = MongeGapMap(**options, fitting=fitting, strength=0.0).fit(x, y)
     before, after = (np.linalg.norm(z.mean(0) - y.mean(0)) for z in (x, fitted.transform(x)))
     assert after < 0.25 * before
@@ -153,7 +169,9 @@ def test_inner_products_need_strengths_in_cost_units(samples):
     x, y = samples
     fitted = MongeGapMap("dot", **QUICK, fitting_reg=0.5, gap_reg=0.5).fit(x + 1, y)
     assert fitted.reg_ == fitted.gap_reg_ == 0.5 and np.isfinite(fitted.history_[-1].gap)
-    with pytest.raises(ValueError, match=r"gap_reg: reg_relative_to='mean': the mean of the cost is -.*give reg in cost units"):
+    with pytest.raises(
+        ValueError, match=r"gap_reg: reg_relative_to='mean': the mean of the cost is -.*give reg in cost units"
+    ):
         MongeGapMap("dot", **QUICK).fit(x + 1, y)
 
 
@@ -162,7 +180,7 @@ def test_inner_products_need_strengths_in_cost_units(samples):
 
 @pytest.mark.parametrize("network", ["residual", nn.Linear(3, 3)])
 def test_images_stay_on_the_sphere(network, rng):
-    x, y = unit(rng.normal(size=(60, 3)) + [2.0, 0, 0]), unit(rng.normal(size=(60, 3)) + [0, 2.0, 0])
+    x, y = (unit(rng.normal(size=(60, 3)) + np.array(middle)) for middle in ([2, 0, 0], [0, 2, 0]))
     fitted = MongeGapMap("sphere", **QUICK, network=network).fit(x, y)
     check_within(np.linalg.norm(fitted.transform(unit(rng.normal(size=(20, 3)))), axis=1), np.ones(20), 1e-6)
     with pytest.raises(ValueError, match=r"cost='sphere' needs unit vectors, but x\[0\] has norm 2"):
@@ -178,7 +196,7 @@ def test_points_off_the_sphere_are_refused(rng):
 
 
 def test_a_turn_of_the_sphere_is_learned(rng):
-    x = unit(rng.normal(size=(300, 3)) + [3.0, 0, 0])
+    x = unit(rng.normal(size=(300, 3)) + np.array([3.0, 0, 0]))
     turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.0]])
     options = {"hidden": (8,), "steps": 80, "batch_size": 64, "learning_rate": 3e-2, "averaging": 0.9}
     fitted = MongeGapMap("sphere", **options).fit(x, x[::-1] @ turn.T)
@@ -207,21 +225,22 @@ def test_fitting_again_begins_anew(samples):
 @pytest.mark.parametrize("network", ["residual", Noisy()])
 def test_global_random_numbers_are_left_alone(network, samples, tmp_path):
     torch.manual_seed(3)
-    np.random.seed(3)  # noqa: NPY002
-    state, numpy_state = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+    np.random.seed(3)
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()
     # Also where a fit goes on from a file, and whatever a module draws.
     for _ in range(2):
         fitted = MongeGapMap(**QUICK, network=network, checkpoint=tmp_path / "fit.pt").fit(*samples)
     fitted.transform(samples[0])
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(np.array_equal(one, other) for one, other in zip(np.random.get_state(), numpy_state))  # noqa: NPY002
+    assert all(np.array_equal(one, other) for one, other in zip(np.random.get_state(), numpy_state))
 
 
 def test_results_do_not_depend_on_global_random_numbers(samples):
-    torch.manual_seed(1)
-    first = MongeGapMap(**QUICK, network=Noisy).set_params(network=copy.deepcopy(fixed := Noisy())).fit(*samples)
-    torch.manual_seed(2)
-    check_same_fit(MongeGapMap(**QUICK, network=fixed).fit(*samples), first, samples[0])
+    for network in ("residual", Noisy()):
+        torch.manual_seed(1)
+        first = MongeGapMap(**QUICK, network=network).fit(*samples)
+        torch.manual_seed(2)
+        check_same_fit(MongeGapMap(**QUICK, network=network).fit(*samples), first, samples[0])
 
 
 def test_the_arrays_and_the_module_of_the_caller_are_left_alone(samples):
@@ -386,7 +405,14 @@ def test_weights_say_how_often(samples):
     x, y = samples
     b = np.full(50, 1e-6)
     b[7] = 1.0
-    options = {"hidden": (), "start": "identity", "steps": 80, "batch_size": 16, "learning_rate": 0.1, "averaging": 0.5}
+    options = {
+        "hidden": (),
+        "start": "identity",
+        "steps": 80,
+        "batch_size": 16,
+        "learning_rate": 0.1,
+        "averaging": 0.5,
+    }
     fitted = MongeGapMap(**options, fitting="energy", strength=0.0).fit(x, y, None, 5 * b)
     assert np.linalg.norm(fitted.transform(x).mean(0) - y[7]) < 0.2 < np.linalg.norm(y.mean(0) - y[7])
 
@@ -425,7 +451,7 @@ def test_what_is_held_out_is_distributed_as_the_weights_say(rng):
 
 def test_patience_keeps_the_best_parameters(samples):
     """The loss that is watched falls, then rises: the map of its lowest point is the one to use."""
-    x, y = samples
+    x, _ = samples
     network = nn.Linear(2, 2, bias=False)
     with torch.no_grad():
         network.weight.copy_(torch.eye(2))
@@ -438,7 +464,7 @@ def test_patience_keeps_the_best_parameters(samples):
     options = {"steps": 400, "batch_size": 16, "learning_rate": 2e-2, "schedule": "constant", "record_every": 100}
     fitted = MongeGapMap(
         network=network, fitting=loss, strength=0.0, averaging=0.0, validate_every=1, patience=3, **options
-    ).fit(x, y)  # fmt: skip
+    ).fit(x, x + 1)  # fmt: skip
     assert fitted.status_ is FitStatus.EARLY_STOPPED
     losses = fitted.history_.column("validation_loss")
     assert len(losses) == len(fitted.history_) < 400
@@ -462,7 +488,9 @@ def test_schedules(samples):
     rates = [3e-3 * 0.5 * (1 + math.cos(math.pi * k / 6)) for k in range(6)]
     check_within(np.array(falling.column("learning_rate")), np.array(rates), 1e-12)
     check_within(np.array(falling.column("strength")), 0.01 ** (np.arange(6) / 6), 1e-12)
-    flat = MongeGapMap(**(QUICK | {"record_every": 1}), schedule="constant", strength=lambda k: 2.0 * k).fit(*samples)
+    flat = MongeGapMap(**(QUICK | {"record_every": 1}), schedule="constant", strength=lambda k: 2.0 * k).fit(
+        *samples
+    )
     assert flat.history_.column("learning_rate") == [3e-3] * 6
     assert flat.history_.column("strength") == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     records = flat.history_
@@ -544,7 +572,9 @@ def test_a_fit_out_of_patience_stays_so(samples, tmp_path):
     options = QUICK | {"steps": 300, "validate_every": 1, "record_every": 50, "checkpoint": tmp_path / "fit.pt"}
     first = MongeGapMap(**options, patience=1, learning_rate=0.5, strength=0.0).fit(*samples)
     assert first.status_ is FitStatus.EARLY_STOPPED
-    check_same_fit(MongeGapMap(**options, patience=1, learning_rate=0.5, strength=0.0).fit(*samples), first, samples[0])
+    check_same_fit(
+        MongeGapMap(**options, patience=1, learning_rate=0.5, strength=0.0).fit(*samples), first, samples[0]
+    )
 
 
 def test_an_error_in_a_callback_leaves_something_to_use(samples):
@@ -582,7 +612,9 @@ def test_checkpoints_of_other_points_and_modules(samples, tmp_path):
     path = tmp_path / "fit.pt"
     MongeGapMap(**QUICK, checkpoint=path).fit(x, y)
     for arrays in ((x + 1e-9, y), (x, y[:-1]), (x, y, np.ones(60)), (y, x)):
-        with pytest.raises(ValueError, match=r"belongs to a fit with other points; remove it, or choose another file"):
+        with pytest.raises(
+            ValueError, match=r"belongs to a fit with other points; remove it, or choose another file"
+        ):
             MongeGapMap(**QUICK, checkpoint=path).fit(*arrays)
     own = tmp_path / "own.pt"
     MongeGapMap(**QUICK, network=Noisy(6), checkpoint=own).fit(x, y)
@@ -628,7 +660,13 @@ def test_losses_that_become_infinite(bad, validation, samples):
         value = (images.mean(0) - targets.mean(0)).square().sum()
         return value * bad if len(calls) % 12 == 9 else value
 
-    options = QUICK | {"steps": 11, "validate_every": 50, "validation": validation, "fitting": loss, "strength": 0.0}
+    options = QUICK | {
+        "steps": 11,
+        "validate_every": 50,
+        "validation": validation,
+        "fitting": loss,
+        "strength": 0.0,
+    }
     with pytest.warns(ots.ConvergenceWarning, match="DIVERGED"):
         fitted = MongeGapMap(**options).fit(*samples)
     assert fitted.status_ is FitStatus.DIVERGED and np.isfinite(fitted.transform(samples[0])).all()
@@ -695,7 +733,9 @@ def test_histories():
     record = MapProgress(1, 2, 3.0, 0.5, 2.0, 1e-3, None, None, 0.1)
     held = record._replace(step=2, gap=None, validation_fit=4.0, validation_gap=0.25)
     history = MapHistory([record, held])
-    assert record.loss == 4.0 and record.validation_loss is None and held.loss == 3.0 and held.validation_loss == 4.5
+    assert (
+        record.loss == 4.0 and record.validation_loss is None and held.loss == 3.0 and held.validation_loss == 4.5
+    )
     assert history.column("gap") == [0.5] and history.column("validation_loss") == [4.5]
     with pytest.raises(ValueError, match=r"name='loses' is unknown; expected one of"):
         history.column("loses")
@@ -758,11 +798,19 @@ class Steep(ots.costs.Cost):
         ({"strength": (0, 1)}, ValueError, r"strength=0 must be positive and finite"),
         ({"strength": lambda k: math.nan}, ValueError, r"strength=nan must be finite"),
         ({"gap_reg": -1.0}, ValueError, r"gap_reg: reg=-1.0 must be positive"),
-        ({"gap_reg": None, "estimator": "debiased"}, ValueError, r"gap_reg: estimator='debiased' needs a positive"),
+        (
+            {"gap_reg": None, "estimator": "debiased"},
+            ValueError,
+            r"gap_reg: estimator='debiased' needs a positive",
+        ),
         ({"gap_reg": 0, "estimator": "entropic"}, ValueError, r"gap_reg: estimator='entropic' needs a positive"),
         ({"estimator": "exakt"}, ValueError, r"estimator='exakt' is unknown"),
         ({"batch_size": 1}, ValueError, r"batch_size=1 must be at least 2"),
-        ({"batch_size": 46}, ValueError, r"batch_size=46 is more than the 45 points of y to train on \(50, less 5"),
+        (
+            {"batch_size": 46},
+            ValueError,
+            r"batch_size=46 is more than the 45 points of y to train on \(50, less 5",
+        ),
         ({"steps": 0}, ValueError, r"steps=0 must be at least 1"),
         ({"steps": 2.5}, TypeError, r"steps=2.5 is not an integer"),
         ({"learning_rate": 0}, ValueError, r"learning_rate=0 must be positive and finite"),
@@ -770,7 +818,11 @@ class Steep(ots.costs.Cost):
         ({"schedule": "steep"}, ValueError, r"schedule='steep' is unknown"),
         ({"averaging": 1.0}, ValueError, r"averaging=1.0 must be in \[0, 1\)"),
         ({"validation": -0.1}, ValueError, r"validation=-0.1 must be in \[0, 1\)"),
-        ({"validation": 0.99}, ValueError, r"x has 1 points to train on \(60, less 59 held out\); expected at least 2"),
+        (
+            {"validation": 0.99},
+            ValueError,
+            r"x has 1 points to train on \(60, less 59 held out\); expected at least 2",
+        ),
         ({"validate_every": 0}, ValueError, r"validate_every=0 must be at least 1"),
         ({"record_every": 0}, ValueError, r"record_every=0 must be at least 1"),
         ({"patience": 0}, ValueError, r"patience=0 must be at least 1"),
@@ -807,7 +859,10 @@ def spoiled(z, row):
         (lambda x, y: (x, y, np.ones(50)), r"a has shape \(50,\); expected \(60,\)"),
         (lambda x, y: (x, y, None, np.zeros(50)), r"b has total mass 0"),
         (lambda x, y: (x, y, -np.ones(60)), r"a\[0\] is -1; weights must not be negative"),
-        (lambda x, y: (x[:10], y), r"batch_size=16 is more than the 9 points of x to train on \(10, less 1 held out\)"),
+        (
+            lambda x, y: (x[:10], y),
+            r"batch_size=16 is more than the 9 points of x to train on \(10, less 1 held out\)",
+        ),
         (lambda x, y: (x[:1], y), r"x has 1 points to train on \(1, less 0 held out\); expected at least 2"),
         (lambda x, y: (np.ones_like(x), np.ones_like(y)), r"the mean of the cost is 0, not positive"),
     ],
