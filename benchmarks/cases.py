@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .map_problems import GapSpec, MapSpec
 from .problems import ProblemSpec
 from .tasks import Task
 
@@ -69,7 +70,7 @@ class Case:
     name : str
         Unique within its suite.
     title : str
-    problem : ProblemSpec
+    problem : ProblemSpec, MapSpec or GapSpec
         Its dtype is replaced by each contender's.
     task : Task
     contenders : tuple of Contender
@@ -77,7 +78,7 @@ class Case:
 
     name: str
     title: str
-    problem: ProblemSpec
+    problem: ProblemSpec | MapSpec | GapSpec
     task: Task
     contenders: tuple[Contender, ...]
 

@@ -20,6 +20,8 @@ LIBRARIES = (
     "ott-jax",
     "jax",
     "jaxlib",
+    "flax",
+    "optax",
     "torch",
     "geomloss",
     "pykeops",

@@ -192,6 +192,18 @@ class Problem:
         Entries that a column may have; None: any number.
     directions : (L, d) array or None
         Sliced transport: unit vectors, up to rounding, one per row.
+    cost : str or None
+        Of maps: the ground cost, by its public name.
+    held_x, held_y : (k, d) arrays or None
+        Points to judge maps by, which no fit sees.
+    truth : (k, d) array or None
+        Right images of `held_x`, where they are known.
+    variance : float or None
+        Trace of the covariance of the target law, where images are known.
+    images : (l, n, d) array or None
+        Images of `x` under several optimal maps.
+    scales : (l,) array or None
+        Mean size of the costs between `x` and each of the images.
 
     Notes
     -----
@@ -211,6 +223,13 @@ class Problem:
     gamma: float | None = None
     k: int | None = None
     directions: np.ndarray | None = None
+    cost: str | None = None
+    held_x: np.ndarray | None = None
+    held_y: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    variance: float | None = None
+    images: np.ndarray | None = None
+    scales: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -272,8 +291,10 @@ class Problem:
         """Read what `save` wrote."""
         with np.load(path) as stored:
             arrays = {k: stored[k] for k in stored.files}
-        for scalar in {"eps", "max_cost", "mass", "gamma"} & set(arrays):
+        for scalar in {"eps", "max_cost", "mass", "gamma", "variance"} & set(arrays):
             arrays[scalar] = float(arrays[scalar])
+        if "cost" in arrays:
+            arrays["cost"] = str(arrays["cost"])
         if "k" in arrays:
             arrays["k"] = int(arrays["k"])
         return cls(**arrays)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from .cases import Case, Contender
 
+#: What every record of a contender begins with, and the status of a set-up.
+HEADER = ("record", "suite", "case", "contender", "fingerprint", "status")
+
 
 def read_records(path: Path) -> list[dict]:
     """Read a result file; a last line cut short by an interruption is left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import paper_table, regime_map
+from . import map_report, paper_table, regime_map
 from .summary import Row, Table, environments, spread, tables
 
 HEADINGS = ("contender", "", "median", "±", "iter.", "error", "ours / this", "target")
@@ -75,6 +75,7 @@ def remarks(row: Row) -> list[str]:
         found.append(f"dual value {verdict['dual']:.7g}, columns of at most {verdict['entries']} entries")
     if setup.get("compile_seconds", 0) >= 0.05:
         found.append(f"compiled in {setup['compile_seconds']:.1f} s")
+    found += map_report.remarks(row)
     if setup.get("found"):
         found.append(setup["found"])
     if setup.get("repeat") == 0 and row.status == "ready":
@@ -116,6 +117,8 @@ def markdown(records: list[dict]) -> str:
     if places := regime_map.cells(measured):
         parts += ["", f"{regime_map.summary(places)}."]
     if lines := paper_table.markdown(measured):
+        parts += ["", *lines]
+    if lines := map_report.markdown(measured):
         parts += ["", *lines]
     for table in measured:
         headings = (*HEADINGS, "remarks")
@@ -179,4 +182,7 @@ def write(path: Path, records: list[dict]) -> list[Path]:
         written.append(image)
     if regime_map.plot(regime_map.cells(measured), chart):
         written.append(chart)
+    curves = path.with_suffix(".errors.png")
+    if map_report.plot(measured, curves):
+        written.append(curves)
     return written

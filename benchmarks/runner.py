@@ -27,9 +27,10 @@ from .judge import (
     judge_some,
     judge_values,
 )
+from .map_judge import judge_gaps, judge_map
 from .problems import Problem
 from .process import START_SECONDS, Worker, WorkerError, WorkerTimeout
-from .records import Store
+from .records import HEADER, Store
 from .tasks import NotReached
 
 #: Pairs of points beyond which the judge looks at some rows and columns only.
@@ -73,9 +74,12 @@ class Bench:
         Entries that a column of the plan may have.
     reference : dict or None
         The set-up record of the case's main contender, where it is ready and this is another.
+    round : int
+        Rounds done before.
     """
 
     reference: dict | None = None
+    round: int = 0
 
     def __init__(self, contender: Contender, problem_file: Path, limits: Limits):
         self.contender = contender
@@ -145,6 +149,10 @@ class Bench:
             reply = self.run(setting, save=folder, **more)
             answer = {name: load_array(path) for name, path in reply.pop("answer").items()}
         problem = Problem.load(self.problem_file)
+        if "images" in answer:
+            return reply, judge_map(problem, answer["images"]).as_record()
+        if problem.scales is not None:
+            return reply, judge_gaps(problem, answer["values"]).as_record()
         if problem.batch is not None and "plan" in answer:
             return reply, judge_batch_plans(problem, answer["plan"], answer.get("g")).as_record()
         if problem.batch is not None:
@@ -268,6 +276,7 @@ def _run_round(case: Case, benches: list[Bench], index: int, store: Store, step)
     for bench in list(benches):
         step(f"{case.name}: {bench.contender.name}: round {index + 1}")
         setup = store.setup(case, bench.contender)
+        bench.round = index
         time.sleep(SETTLE_SECONDS)
         alive = False
         with _failures(case, bench, store):
@@ -283,7 +292,9 @@ def _failures(case: Case, bench: Bench, store: Store) -> Iterable[None]:
     try:
         yield
     except NotReached as failure:
-        store.add_setup(case, bench.contender, failure.status, **failure.record)
+        # One that fails in a round carries the record of its set-up along.
+        values = {name: value for name, value in failure.record.items() if name not in HEADER}
+        store.add_setup(case, bench.contender, failure.status, **values)
     except WorkerTimeout as failure:
         store.add_setup(case, bench.contender, "timeout", message=str(failure))
     except WorkerError as failure:

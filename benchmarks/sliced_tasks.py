@@ -9,7 +9,7 @@ from .tasks import NotReached, Task, repeats
 
 
 @dataclass(frozen=True)
-class _EndsByItself(Task):
+class EndsByItself(Task):
     """One call that ends by itself; its answer is judged before it is timed.
 
     Parameters
@@ -66,7 +66,7 @@ class _EndsByItself(Task):
 
 
 @dataclass(frozen=True)
-class ToDistance(_EndsByItself):
+class ToDistance(EndsByItself):
     """Seconds of a sliced distance along given directions, whose value the judge computes as well.
 
     Parameters
@@ -103,7 +103,7 @@ class ToMaximum(ToDistance):
 
 
 @dataclass(frozen=True)
-class ToPlan(_EndsByItself):
+class ToPlan(EndsByItself):
     """Seconds of a plan; how much more it costs than that of the main contender, the judge says.
 
     Parameters

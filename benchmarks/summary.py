@@ -25,6 +25,8 @@ class Row:
         One per round; where a peer was timed but did not converge, the one time until it gave up.
     setup : dict
         The set-up record.
+    rounds : list of dict
+        The records that `values` come from.
     ratio : float or None
         Ours over this one, medians of the same rounds.
     ratio_spread : float or None
@@ -44,6 +46,7 @@ class Row:
     ratio: float | None = None
     ratio_spread: float | None = None
     target: float | None = None
+    rounds: list[dict] = field(default_factory=list)
 
     @property
     def converged(self) -> bool:
@@ -160,6 +163,7 @@ def _row(contender: dict, setup: dict, rounds: dict[str, dict[int, dict]]) -> Ro
         setup=setup,
         ratio=ratio,
         ratio_spread=ratio_spread,
+        rounds=[record for _, record in sorted(own.items())],
     )
 
 

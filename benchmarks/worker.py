@@ -50,12 +50,18 @@ class Session:
         setting = self._setting(setting)
         peak = PeakMemory() if memory else contextlib.nullcontext()
         with peak:
-            start = time.perf_counter()
+            start, worked = time.perf_counter(), time.process_time()
             for _ in range(repeat):
                 raw = self.adapter.run(setting)
             seconds = (time.perf_counter() - start) / repeat
+            worked = (time.process_time() - worked) / repeat
         answer = self.adapter.answer(raw)
-        reply = {"seconds": seconds, "iterations": answer.iterations, "claim": answer.claim}
+        reply = {
+            "seconds": seconds,
+            "cpu_seconds": worked,
+            "iterations": answer.iterations,
+            "claim": answer.claim,
+        }
         if answer.details is not None:
             reply["details"] = answer.details
         if memory:
@@ -77,7 +83,7 @@ class Session:
         from scipy import sparse
 
         files = {}
-        for name in ("f", "g", "plan", "values", "distance", "directions"):
+        for name in ("f", "g", "plan", "values", "distance", "directions", "images"):
             array = getattr(answer, name)
             if sparse.issparse(array):
                 files[name] = os.path.join(folder, f"{name}.npz")

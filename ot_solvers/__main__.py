@@ -1,4 +1,4 @@
-"""The ``ot-solvers`` command: ``solve``, ``transfer``, ``demo`` and ``info``."""
+"""The ``ot-solvers`` command: ``solve``, ``fit-map``, ``apply-map``, ``transfer``, ``demo`` and ``info``."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ def _run(args: argparse.Namespace) -> int:
         from ot_solvers.commands import solve
 
         return solve.run(args)
+    if args.command == "fit-map":
+        from ot_solvers.commands import fit_map
+
+        return fit_map.run(args)
+    if args.command == "apply-map":
+        from ot_solvers.commands import apply_map
+
+        return apply_map.run(args)
     if args.command == "transfer":
         from ot_solvers.commands import transfer
 

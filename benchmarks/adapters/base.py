@@ -21,10 +21,13 @@ class Setting:
         Iterations at most; ``None`` leaves the library's own limit.
     threshold : float or None
         The library's *own* stopping threshold. ``None``: no stopping test, exactly `max_iter` iterations.
+    seed : int
+        Of what is random in a run, if anything is.
     """
 
     max_iter: int | None = None
     threshold: float | None = None
+    seed: int = 0
 
     @property
     def fixed(self) -> bool:
@@ -53,6 +56,8 @@ class Answer:
         A sliced distance of order 2.
     directions : (L, d) array or None
         Those of `values`, where they are not the ones of the problem.
+    images : (k, d) array or None
+        Where a map sends the points that are held out.
     iterations : int or None
         Full iterations (both sides updated), as the library counts them.
     claim : bool or None
@@ -67,6 +72,7 @@ class Answer:
     values: np.ndarray | None = None
     distance: float | None = None
     directions: np.ndarray | None = None
+    images: np.ndarray | None = None
     iterations: int | None = None
     claim: bool | None = None
     details: dict[str, float] | None = None
@@ -90,10 +96,13 @@ class Adapter(ABC):
     pilot : (int, int)
         Two numbers of iterations; the difference of two such runs tells the time of one iteration, before
         anything is tuned.
+    random : bool
+        Whether answers depend on the seed of the setting.
     """
 
     modules: tuple[str, ...] = ()
     knob: str | None = "threshold"
+    random: bool = False
     pilot: tuple[int, int] = (20, 80)
 
     def __init__(self, problem: Problem, threads: int, **options: Any):

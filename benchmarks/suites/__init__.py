@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import batch, exact, large, layers, newton, regimes, sinkhorn, sliced, smoke, sns_paper, sparse
+from . import batch, exact, large, layers, maps, newton, regimes, sinkhorn, sliced, smoke, sns_paper, sparse
 from .base import Suite
 
 SUITES: dict[str, Suite] = {
@@ -16,6 +16,7 @@ SUITES: dict[str, Suite] = {
         batch.SUITE,
         layers.SUITE,
         sliced.SUITE,
+        maps.SUITE,
         regimes.SUITE,
         sns_paper.SUITE,
         smoke.SUITE,

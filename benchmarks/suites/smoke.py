@@ -4,6 +4,8 @@ anything is."""
 from __future__ import annotations
 
 from benchmarks.cases import Case, Contender
+from benchmarks.map_problems import GapSpec, MapSpec
+from benchmarks.map_tasks import ToGap, ToMap, ToSteps
 from benchmarks.problems import ProblemSpec
 from benchmarks.sliced_tasks import ToDistance
 from benchmarks.tasks import PerIteration, StartUp, ToAccuracy, ToDualValue
@@ -76,6 +78,37 @@ SUITE = Suite(
                 Contender("ours-f32", "ours_sliced:Distance", dtype=F32, versus="ours-f64"),
                 Contender("pot-f64", "pot_sliced:Distance", versus="ours-f64"),
                 Contender("sort-limit-numpy", "sort_limit:NumpySort", versus="ours-f64"),
+            ),
+        ),
+        Case(
+            "map-steps",
+            "30 steps of training, 400 points",
+            MapSpec(n=400, held_out=100, dtype=F32),
+            ToSteps(steps=30, strength=0.1),
+            (
+                Contender("ours", "ours_maps:Training", {"strength": 0.1, "estimator": "exact"}, F32),
+                Contender("ott", "ott_maps:Training", {"strength": 0.1}, F32, "ours"),
+            ),
+        ),
+        Case(
+            "map",
+            "a map from 400 points, d = 2",
+            MapSpec("gaussian", n=400, held_out=100),
+            ToMap(steps=20, beaten=("ours-linear",)),
+            (
+                Contender("ours", "ours_maps:NetworkFit"),
+                Contender("ours-linear", "ours_maps:Fit", {"map": "LinearMap"}, versus="ours"),
+            ),
+        ),
+        Case(
+            "map-gap",
+            "gaps of optimal maps, n = 50",
+            GapSpec(n=50),
+            ToGap(round_seconds=0.0, most={"ours-exact": 1e-9, "ours-debiased": 2e-3}),
+            (
+                Contender("ours-exact", "ours_maps:Gap", {"estimator": "exact"}),
+                Contender("ours-debiased", "ours_maps:Gap", {"estimator": "debiased"}, versus="ours-exact"),
+                Contender("ott", "ott_maps:Gap", versus="ours-debiased", note="entropic"),
             ),
         ),
         Case(

@@ -39,6 +39,6 @@ def library_errors() -> Iterator[None]:
         raise CommandError(f"not enough memory: {error}") from error
 
 
-def missing_extra(library: str, feature: str) -> CommandError:
+def missing_extra(library: str, feature: str, extra: str = "demo") -> CommandError:
     """The error for an optional library that a feature needs."""
-    return CommandError(f"{feature} needs {library}: pip install 'ot_solvers[demo]'")
+    return CommandError(f"{feature} needs {library}: pip install 'ot_solvers[{extra}]'")

@@ -14,10 +14,13 @@ from ot_solvers.commands.errors import CommandError
 if TYPE_CHECKING:
     import numpy as np
 
-# Other names under which an argument of `ot-solvers solve` may lie in an npz file.
+# Other names under which an argument of a command may lie in an npz file.
 ALIASES = {
     "x": ("x", "X"),
     "y": ("y", "Y"),
+    "source": ("source", "x", "X"),
+    "target": ("target", "y", "Y"),
+    "points": ("points", "x", "X"),
     "a": ("a", "weights"),
     "b": ("b", "weights"),
     "cost-matrix": ("C", "c", "cost", "M"),
@@ -118,10 +121,25 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with _open(path, "wb") as stream:
             yield stream
         return
+    with whole_path(path) as part, _open(part, "wb") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Another name to write a file under, which gets its own when it is complete.
+
+    Raises
+    ------
+    CommandError
+        The file cannot be written, or is none: a device or a pipe cannot be replaced.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise CommandError(f"cannot write {path}: it is no regular file")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _open(part, "wb") as stream:
-            yield stream
+        yield part
         os.replace(part, path)
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror or error}") from error

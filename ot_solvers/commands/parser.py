@@ -7,6 +7,8 @@ from typing import NoReturn
 
 from ot_solvers._version import __version__
 from ot_solvers.commands.errors import CommandError
+from ot_solvers.commands.map_options import add_apply_map, add_fit_map
+from ot_solvers.commands.options import add_backend, add_cost, add_report, count, unbalanced_penalty
 
 SOLVE_EPILOG = """\
 inputs
@@ -46,33 +48,12 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ot_solvers {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     _add_solve(commands)
+    add_fit_map(commands)
+    add_apply_map(commands)
     _add_transfer(commands)
     _add_demo(commands)
     _add_info(commands)
     return parser
-
-
-def unbalanced_penalty(text: str) -> float | tuple[float, float]:
-    """``RHO`` or ``RHO_A,RHO_B``; ``inf`` keeps that side hard."""
-    try:
-        rho = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        rho = ()
-    if len(rho) == 1:
-        return rho[0]
-    if len(rho) == 2:
-        return rho[0], rho[1]
-    raise argparse.ArgumentTypeError(f"expected RHO or RHO_A,RHO_B, got {text!r}")
-
-
-def _count(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
-    return number
 
 
 def _add_solve(commands) -> None:
@@ -91,8 +72,7 @@ def _add_solve(commands) -> None:
     inputs.add_argument("--a", metavar="FILE", help="weights of x or of the rows (default: uniform)")
     inputs.add_argument("--b", metavar="FILE", help="weights of y or of the columns (default: uniform)")
     inputs.add_argument("--key", metavar="NAME", help="array to read from npz files of points or costs")
-    inputs.add_argument("--cost", metavar="NAME", help="cost between points (default: sqeuclidean)")
-    inputs.add_argument("--p", type=float, metavar="P", help="exponent, for --cost pnorm")
+    add_cost(inputs)
     inputs.add_argument(
         "--reg",
         type=float,
@@ -111,16 +91,16 @@ def _add_solve(commands) -> None:
 
     run = solve.add_argument_group("solver")
     run.add_argument("--method", default="auto", help="solver (default: auto)")
-    _add_backend(run)
+    add_backend(run)
     run.add_argument("--tol", type=float, help="marginal error to reach (default: 1e-6, float32: 1e-4)")
-    run.add_argument("--max-iter", type=_count, metavar="N", help="most passes over the cost")
+    run.add_argument("--max-iter", type=count, metavar="N", help="most passes over the cost")
     run.add_argument("--init", metavar="FILE", help="start from the potentials of an earlier --out")
 
     output = solve.add_argument_group("output")
     output.add_argument("--out", metavar="FILE.npz", help="write potentials, figures and the plan here")
     output.add_argument("--plan", choices=("sparse", "dense", "none"), help="the plan in --out (default: sparse)")
     output.add_argument("--plot", metavar="FILE.png", help="draw the plan and the convergence")
-    _add_report(output)
+    add_report(output)
 
 
 def _add_transfer(commands) -> None:
@@ -138,9 +118,9 @@ def _add_transfer(commands) -> None:
     )
     _add_transfer_options(transfer)
     transfer.add_argument("--tol", type=float, default=1e-3, help="marginal error to reach (default: 1e-3)")
-    transfer.add_argument("--max-iter", type=_count, metavar="N", help="most passes over the cost")
-    _add_backend(transfer)
-    _add_report(transfer)
+    transfer.add_argument("--max-iter", type=count, metavar="N", help="most passes over the cost")
+    add_backend(transfer)
+    add_report(transfer)
 
 
 def _add_transfer_options(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +137,7 @@ def _add_transfer_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--colours",
-        type=_count,
+        type=count,
         default=4096,
         metavar="N",
         help="palette entries per picture (default: 4096)",
@@ -186,8 +166,8 @@ def _add_demo(commands) -> None:
     )
     demo.add_argument("--no-open", action="store_true", help="do not show the picture when it is done")
     _add_transfer_options(demo)
-    _add_backend(demo)
-    _add_report(demo)
+    add_backend(demo)
+    add_report(demo)
     demo.set_defaults(tol=1e-3, max_iter=None)
 
 
@@ -199,13 +179,3 @@ def _add_info(commands) -> None:
         allow_abbrev=False,
     )
     info.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_backend(parser) -> None:
-    parser.add_argument("--backend", default="auto", help="where to compute (default: auto)")
-    parser.add_argument("--threads", type=_count, metavar="N", help="threads to use")
-
-
-def _add_report(parser) -> None:
-    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")

@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from ot_solvers.maps import MapHistory, MapProgress, MongeGapMap  # noqa: E402
+from ot_solvers.maps.held_out import fit_seeds, hold_out  # noqa: E402
 from ot_solvers.maps.history import FitStatus  # noqa: E402
 from ot_solvers.maps.learning import estimator as module  # noqa: E402
 
@@ -26,8 +27,8 @@ QUICK = {"hidden": (4,), "steps": 6, "batch_size": 16, "record_every": 2, "valid
 
 @pytest.fixture
 def samples(rng):
-    """(x, y): 60 and 50 points of the plane."""
-    return rng.normal(size=(60, 2)), rng.normal(size=(50, 2)) @ np.array([[1.0, 0.3], [0.3, 0.6]]) + 2.0
+    """(x, y): 100 and 90 points of the plane."""
+    return rng.normal(size=(100, 2)), rng.normal(size=(90, 2)) @ np.array([[1.0, 0.3], [0.3, 0.6]]) + 2.0
 
 
 def unit(z):
@@ -161,8 +162,7 @@ def test_every_fitting_loss_moves_the_points_on(fitting, samples):
 def test_costs_and_estimators(cost, estimator, samples):
     fitted = MongeGapMap(cost, **QUICK, estimator=estimator).fit(*samples)
     assert fitted.status_ is FitStatus.COMPLETED and np.isfinite(fitted.transform(samples[0])).all()
-    exact = estimator == "exact" or (estimator == "auto" and cost != "sqeuclidean")
-    assert (fitted.gap_reg_ is None) == exact
+    assert (fitted.gap_reg_ is None) == (estimator == "exact")
 
 
 def test_inner_products_need_strengths_in_cost_units(samples):
@@ -246,7 +246,7 @@ def test_results_do_not_depend_on_global_random_numbers(samples):
 def test_the_arrays_and_the_module_of_the_caller_are_left_alone(samples):
     network = Noisy()
     before = copy.deepcopy(network.state_dict())
-    arrays = (*samples, np.full(60, 1 / 60), np.full(50, 1 / 50))
+    arrays = (*samples, np.full(100, 0.01), np.full(90, 1 / 90))
     copies = [array.copy() for array in arrays]
     for array in arrays:
         array.setflags(write=False)
@@ -384,7 +384,7 @@ def test_many_rows_are_moved_in_parts(samples, monkeypatch):
 def test_points_of_weight_zero_are_never_drawn(samples):
     """Points far off that a single draw of would show."""
     x, y = (z.copy() for z in samples)
-    a, b = np.ones(60), np.ones(50)
+    a, b = np.ones(100), np.ones(90)
     x[::3], a[::3] = 1e6, 0.0
     y[::4], b[::4] = -1e6, 0.0
     seen = []
@@ -403,7 +403,7 @@ def test_points_of_weight_zero_are_never_drawn(samples):
 def test_weights_say_how_often(samples):
     """Nearly all of the target is one point."""
     x, y = samples
-    b = np.full(50, 1e-6)
+    b = np.full(90, 1e-6)
     b[7] = 1.0
     options = {
         "hidden": (),
@@ -420,14 +420,15 @@ def test_weights_say_how_often(samples):
 def test_heavy_points_are_not_held_out(samples):
     """What is held out is missing in training: one point cannot be, that is a third of the target."""
     x, y = samples
-    b = np.ones(50)
+    b = np.ones(90)
     b[7], b[3] = 25.0, 0.0
     for seed in range(20):
-        kept, held, masses = module._split(y, b / b.sum(), 0.2, seed)
-        assert len(held) == 10 and len(kept) == len(masses) < 50
+        split = hold_out(y, y, None, b / b.sum(), 0.2, seed)
+        kept, held, masses = split.y, split.held_y, split.b
+        assert len(held) == 18 and len(kept) == len(masses) < 90
         assert not (held == y[3]).all(1).any()
         heavy = (kept == y[7]).all(1)
-        check_within(masses[heavy].sum(), 25 / 73, 1e-12)
+        check_within(masses[heavy].sum(), 25 / 113, 1e-12)
         check_within(masses.sum(), 1.0, 1e-12)
         assert 3 <= (held == y[7]).all(1).sum() <= 4
         # All others are on one side.
@@ -439,8 +440,8 @@ def test_what_is_held_out_is_distributed_as_the_weights_say(rng):
     y = np.arange(400.0)[:, None]
     b = np.linspace(0.2, 1.8, 400)
     b /= b.sum()
-    means = [module._split(y, b, 0.25, seed)[1].mean() for seed in range(60)]
-    trained = [(lambda s: s[2] @ s[0][:, 0])(module._split(y, b, 0.25, seed)) for seed in range(60)]
+    splits = [hold_out(y, y, None, b, 0.25, seed) for seed in range(60)]
+    means, trained = [split.held_y.mean() for split in splits], [split.b @ split.y[:, 0] for split in splits]
     for found in (means, trained):
         check_within(np.mean(found), b @ y[:, 0], 4 * np.std(found) / 60**0.5)
     assert b @ y[:, 0] - y.mean() > 20 * np.std(means) / 60**0.5
@@ -469,7 +470,7 @@ def test_patience_keeps_the_best_parameters(samples):
     losses = fitted.history_.column("validation_loss")
     assert len(losses) == len(fitted.history_) < 400
     assert int(np.argmin(losses)) == len(losses) - 4 > 5
-    held = module._split(x, None, 0.1, int(np.random.SeedSequence([0, 0]).generate_state(3)[0]))[1]
+    held = hold_out(x, x + 1, None, None, 0.1, fit_seeds(0)[0]).held_x
     best = (np.mean(fitted.transform(held) ** 2) - 4.0) ** 2
     assert best == pytest.approx(min(losses), rel=1e-4)
 
@@ -539,7 +540,7 @@ VARIANTS = {
 @pytest.mark.parametrize("stop", [4, 5])
 def test_a_stopped_fit_goes_on_bit_for_bit(variant, stop, samples, tmp_path):
     options = QUICK | {"steps": 9, "record_every": 1} | VARIANTS.get(variant, {})
-    masses = (np.linspace(0, 1, 60), np.linspace(1, 0, 50)) if variant == "weights" else (None, None)
+    masses = (np.linspace(0, 1, 100), np.linspace(1, 0, 90)) if variant == "weights" else (None, None)
     if variant == "random module":
         options["network"] = Noisy()
     whole = MongeGapMap(**options).fit(*samples, *masses)
@@ -611,7 +612,7 @@ def test_checkpoints_of_other_points_and_modules(samples, tmp_path):
     x, y = samples
     path = tmp_path / "fit.pt"
     MongeGapMap(**QUICK, checkpoint=path).fit(x, y)
-    for arrays in ((x + 1e-9, y), (x, y[:-1]), (x, y, np.ones(60)), (y, x)):
+    for arrays in ((x + 1e-9, y), (x, y[:-1]), (x, y, np.ones(100)), (y, x)):
         with pytest.raises(
             ValueError, match=r"belongs to a fit with other points; remove it, or choose another file"
         ):
@@ -807,9 +808,9 @@ class Steep(ots.costs.Cost):
         ({"estimator": "exakt"}, ValueError, r"estimator='exakt' is unknown"),
         ({"batch_size": 1}, ValueError, r"batch_size=1 must be at least 2"),
         (
-            {"batch_size": 46},
+            {"batch_size": 82},
             ValueError,
-            r"batch_size=46 is more than the 45 points of y to train on \(50, less 5",
+            r"batch_size=82 is more than the 81 points of y to train on \(90, less 9",
         ),
         ({"steps": 0}, ValueError, r"steps=0 must be at least 1"),
         ({"steps": 2.5}, TypeError, r"steps=2.5 is not an integer"),
@@ -821,13 +822,13 @@ class Steep(ots.costs.Cost):
         (
             {"validation": 0.99},
             ValueError,
-            r"x has 1 points to train on \(60, less 59 held out\); expected at least 2",
+            r"x has 1 points to train on \(100, less 99 held out\); expected at least 2",
         ),
         ({"validate_every": 0}, ValueError, r"validate_every=0 must be at least 1"),
         ({"record_every": 0}, ValueError, r"record_every=0 must be at least 1"),
         ({"patience": 0}, ValueError, r"patience=0 must be at least 1"),
         ({"patience": 1, "validation": 0.0}, ValueError, r"patience=1 needs points to validate on"),
-        ({"patience": 1, "validation": 0.01}, ValueError, r"patience=1 needs .* holds out 0 of 60 points of x"),
+        ({"patience": 1, "validation": 0.01}, ValueError, r"patience=1 needs .* holds out 0 of 100 points of x"),
         ({"tol": 0}, ValueError, r"tol=0 must be positive and finite"),
         ({"seed": -1}, ValueError, r"seed=-1 must be at least 0"),
         ({"seed": None}, TypeError, r"seed=None is not an integer"),
@@ -854,14 +855,14 @@ def spoiled(z, row):
         (lambda x, y: (spoiled(x, 3), y), r"x\[3, 1\] is nan"),
         (lambda x, y: (x, spoiled(y, 7)), r"y\[7, 1\] is nan"),
         (lambda x, y: (x, y[:, :1]), r"x has 2 coordinates and y 1; maps need points of one space"),
-        (lambda x, y: (x[:, 0], y), r"x has shape \(60,\); expected \(n, d\)"),
+        (lambda x, y: (x[:, 0], y), r"x has shape \(100,\); expected \(n, d\)"),
         (lambda x, y: (x[:0], y), r"x is empty"),
-        (lambda x, y: (x, y, np.ones(50)), r"a has shape \(50,\); expected \(60,\)"),
-        (lambda x, y: (x, y, None, np.zeros(50)), r"b has total mass 0"),
-        (lambda x, y: (x, y, -np.ones(60)), r"a\[0\] is -1; weights must not be negative"),
+        (lambda x, y: (x, y, np.ones(90)), r"a has shape \(90,\); expected \(100,\)"),
+        (lambda x, y: (x, y, None, np.zeros(90)), r"b has total mass 0"),
+        (lambda x, y: (x, y, -np.ones(100)), r"a\[0\] is -1; weights must not be negative"),
         (
             lambda x, y: (x[:10], y),
-            r"batch_size=16 is more than the 9 points of x to train on \(10, less 1 held out\)",
+            r"batch_size=16 is more than the 10 points of x to train on \(10, less 0 held out\)",
         ),
         (lambda x, y: (x[:1], y), r"x has 1 points to train on \(1, less 0 held out\); expected at least 2"),
         (lambda x, y: (np.ones_like(x), np.ones_like(y)), r"the mean of the cost is 0, not positive"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["fingerprint", "read_checkpoint", "write_checkpoint", "write_safely"]
+__all__ = ["fingerprint", "read_checkpoint", "remove_checkpoint", "write_checkpoint", "write_safely"]
 
 FORMAT = 1
 
@@ -31,7 +31,8 @@ def write_safely(content: dict[str, Any], path: str | os.PathLike) -> None:
     """Write a file that is whole at any moment: the old one or the new one."""
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
+    # Not a file of tempfile: those are for their owner's eyes only, and would stay so.
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
         torch.save(content, partial)
         os.replace(partial, place)
@@ -77,6 +78,27 @@ def read_checkpoint(path: str | os.PathLike, settings: dict[str, str]) -> dict[s
             f"checkpoint={os.fspath(path)!r} belongs to a fit with {was}; remove it, or choose another file"
         )
     return _as_arrays(state)
+
+
+def remove_checkpoint(path: str | os.PathLike) -> None:
+    """Remove a checkpoint, so that a fit begins anew; nothing where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the file is something else, which stays.
+    """
+    place = Path(path)
+    if not place.exists():
+        return
+    try:
+        content = torch.load(place, map_location="cpu", weights_only=True)
+        known = {"format", "settings", "state"} <= set(content)
+    except Exception:
+        known = False
+    if not known:
+        raise ValueError(f"checkpoint={os.fspath(path)!r} is no checkpoint of a map; it is left as it is")
+    place.unlink()
 
 
 def _as_tensors(value: Any) -> Any:

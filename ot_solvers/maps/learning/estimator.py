@@ -23,6 +23,7 @@ from ...namespaces import library_name
 from ...regularisers import Entropic, absolute, entropic
 from ..base import TransportMap, detached, read_samples
 from ..gap import chosen_estimator
+from ..held_out import fit_seeds, hold_out
 from ..history import FitStatus, MapHistory, MapProgress
 from ..linear import LinearMap
 from .checkpoints import fingerprint, read_checkpoint, write_checkpoint
@@ -41,8 +42,8 @@ SMOOTH = {"sinkhorn": SinkhornFit, "energy": EnergyFit}
 STARTS = ("auto", "gaussian", "identity")
 SCHEDULES = ("cosine", "constant")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-#: Minibatch where none is asked for, and points of a validation at most.
-BATCH, HELD_OUT = 256, 1024
+#: Minibatch where none is asked for.
+BATCH = 256
 #: Points of each sample from which strengths relative to the costs are measured.
 TYPICAL = 2048
 #: Loss, in units of the mean cost, beyond which training has diverged.
@@ -84,9 +85,9 @@ class MongeGapMap(TransportMap):
     gap_reg : None, float or Entropic
         Strength of the entropy in the gap, likewise.
     estimator : {"auto", "exact", "debiased", "entropic"}
-        Of the gap, as in `monge_gap`. ``"auto"`` is ``"debiased"`` for costs whose slopes determine displacements
-        (`Cost.has_twist`), and ``"exact"`` for others, where debiasing fails. Exact gaps of minibatches are 0 for
-        many maps in more than a few dimensions, where points are far from each other.
+        Of the gap, as in `monge_gap`. ``"auto"`` is ``"debiased"`` for symmetric costs, with `gap_reg`, and
+        ``"exact"`` for others. Exact gaps of minibatches are 0 for many maps in more than a few dimensions, where
+        points are far from each other; smoothed ones are not.
     batch_size : int, optional
         Points of a minibatch, of both sides; by default 256, or all points where there are fewer.
     steps : int
@@ -97,7 +98,7 @@ class MongeGapMap(TransportMap):
     averaging : float in [0, 1)
         Decay of the moving average of parameters that is used in the end; 0 for the last parameters.
     validation : float in [0, 1)
-        Share of the points of both samples to hold out, at most 1024 of each.
+        Share of the points of both samples to hold out, at most 1024 of each; none where that is fewer than 8.
     validate_every : int
         Steps between validations, and between checkpoints.
     patience : int, optional
@@ -521,9 +522,8 @@ class _Way:
         self.settings, self.suffix = settings, suffix
         options = settings.options
         self.data = fingerprint(x, y, a, b)
-        seeds = np.random.SeedSequence([settings.seed, len(suffix)]).generate_state(3)
-        train_x, held_x, train_a = _split(x, a, settings.validation, int(seeds[0]))
-        train_y, held_y, train_b = _split(y, b, settings.validation, int(seeds[0]) + 1)
+        seeds = fit_seeds(settings.seed, len(suffix))
+        train_x, train_y, train_a, train_b, held_x, held_y = hold_out(x, y, a, b, settings.validation, seeds[0])
         for name, given, kept in (("x", x, train_x), ("y", y, train_y)):
             if len(kept) < 2:
                 raise ValueError(
@@ -532,8 +532,7 @@ class _Way:
                 )
         if settings.patience is not None and not (len(held_x) and len(held_y)):
             raise ValueError(
-                f"patience={settings.patience} needs points to validate on, but "
-                f"validation={settings.validation:g} "
+                f"patience={settings.patience} needs points to validate on; validation={settings.validation:g} "
                 f"holds out {len(held_x)} of {len(x)} points of x and {len(held_y)} of {len(y)} of y"
             )
         smaller = min(len(train_x), len(train_y))
@@ -544,14 +543,14 @@ class _Way:
                 f"batch_size={batch} is more than the {len(kept)} points of {name} to train on "
                 f"({len(given)}, less {len(given) - len(kept)} held out)"
             )
-        generator = np.random.default_rng(int(seeds[0]) + 2)
+        generator = np.random.default_rng(seeds[0] + 2)
         self.some = tuple(z[generator.permutation(len(z))[:TYPICAL]] for z in (x, y))
         engine = registry.get("numba")
         cloud = PointCloud(self.some[0], self.some[1], settings.cost)
         scale = float(np.abs(self._typical_costs(settings.cost)).mean())
         strengths: list[float | None] = [None, None]
         smooth = options.gap_reg is not None and options.gap_reg != 0
-        automatic = "debiased" if smooth and settings.cost.has_twist and settings.cost.symmetric else "exact"
+        automatic = "debiased" if smooth and settings.cost.symmetric else "exact"
         wanted = automatic if options.estimator == "auto" else options.estimator
         if wanted == "debiased" and not settings.cost.symmetric:
             raise ValueError(f"cost={settings.cost!r} is not symmetric: use estimator='exact' or 'entropic'")
@@ -564,13 +563,14 @@ class _Way:
                 strengths[0] = absolute(entropic(options.fitting_reg, None), cloud, engine)
         self.regs = strengths[0], strengths[1]
         dtype = DTYPES[options.dtype]
-        self.network = self._new_network(x, y, a, b, int(seeds[1])).to(options.device, dtype)
+        self.network = self._new_network(x, y, a, b, seeds[1]).to(options.device, dtype)
         _check_images(self.network, train_x[: min(len(train_x), 4)])
         held = None
         if len(held_x) and len(held_y):
-            # Functions of the caller get equally many points here too.
-            most = min(len(held_x), len(held_y)) if callable(options.fitting) else HELD_OUT
-            held_x, held_y = held_x[:most], held_y[:most]
+            if callable(options.fitting):
+                # Functions of the caller get equally many points here too.
+                most = min(len(held_x), len(held_y))
+                held_x, held_y = held_x[:most], held_y[:most]
             held = (held_x, held_y, self._losses(held_x, held_y))
         plan = Plan(
             settings.steps, settings.rate, settings.strength, settings.averaging, settings.record_every,
@@ -578,7 +578,7 @@ class _Way:
         )  # fmt: skip
         self.trainer = Trainer(
             self.network, train_x, train_y,
-            Minibatches((len(train_x), len(train_y)), batch, (train_a, train_b), int(seeds[2])),
+            Minibatches((len(train_x), len(train_y)), batch, (train_a, train_b), seeds[2]),
             self._losses(train_x, train_y), StepSolver(settings.cost, settings.tol), plan, held,
         )  # fmt: skip
 
@@ -661,35 +661,6 @@ def _new_module(settings: _Settings, d: int, seed: int) -> nn.Module:
             torch.manual_seed(seed)
             built = ResidualMLP(d, options.hidden, options.activation)
     return OnSphere(built) if isinstance(settings.cost, (Sphere, Cosine)) else built
-
-
-def _split(
-    points: np.ndarray, weights: np.ndarray | None, share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Points to train on, points held out, weights of the former."""
-    held = min(int(share * len(points)), HELD_OUT)
-    if held == 0:
-        return points, points[:0], weights
-    generator = np.random.default_rng(seed)
-    if weights is None:
-        order = generator.permutation(len(points))
-        return points[order[held:]], points[order[:held]], None
-    # A point that a sample of this size would have more than once is missed nowhere: it is on both sides.
-    light = np.flatnonzero((weights > 0) & (weights * held < 1))
-    chosen = generator.choice(light, size=min(held, light.size // 2), replace=False)
-    if not chosen.size:
-        return points, points[:0], weights
-    mass, taken = weights[light].sum(), weights[chosen].sum()
-    kept, seen = weights.copy(), np.where(weights * held < 1, 0.0, weights)
-    kept[light] *= mass / (mass - taken)
-    kept[chosen] = 0.0
-    seen[chosen] = weights[chosen] * mass / taken
-    # Evenly spaced along the masses, in any order: as often as the weights say, up to rounding.
-    order = generator.permutation(len(points))
-    places = np.cumsum(seen[order])
-    drawn = np.searchsorted(places, (np.arange(held) + 0.5) / held * places[-1], side="right")
-    rest = np.setdiff1d(np.arange(len(points)), chosen)
-    return points[rest], points[order[drawn]], kept[rest] / kept[rest].sum()
 
 
 def _squared_sliced() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

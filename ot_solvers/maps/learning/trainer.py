@@ -118,7 +118,7 @@ class Trainer:
         ]
         if not self.parameters:
             raise ValueError("network has no parameters to train")
-        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), foreach=True)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.rate(0), fused=True)
         first = self.parameters[0]
         self.device, self.dtype = first.device, first.dtype
         self.sources, self.targets = (torch.as_tensor(z).to(self.device, self.dtype) for z in (x, y))
@@ -147,11 +147,9 @@ class Trainer:
         self.network.train()
         try:
             with HeldInterrupts() as interrupts:
-                if self._out_of_patience():  # gone on from the end of a fit
-                    status = FitStatus.EARLY_STOPPED
                 while status is None:
                     self.seconds = time.perf_counter() - started
-                    status = self._advance(tell) if self.done < self.plan.steps else FitStatus.COMPLETED
+                    status = self._ended() or self._advance(tell)
                     if status is None and interrupts.requested:
                         status = FitStatus.INTERRUPTED
                     if status is None and self.done % self.plan.validate_every == 0:
@@ -164,6 +162,12 @@ class Trainer:
             self.network.eval()
             self.optimiser.zero_grad()
         return status
+
+    def _ended(self) -> FitStatus | None:
+        """Whether there is nothing left to do, which a training that goes on finds at once."""
+        if self.done >= self.plan.steps:
+            return FitStatus.COMPLETED
+        return FitStatus.EARLY_STOPPED if self._patience_is_over else None
 
     def _advance(self, tell: Callable[[MapProgress], bool]) -> FitStatus | None:
         """One step; what ends training, or None."""
@@ -249,9 +253,10 @@ class Trainer:
             self.best, self.waited = (loss, self._smooth()), 0
             return False
         self.waited += 1
-        return self._out_of_patience()
+        return self._patience_is_over
 
-    def _out_of_patience(self) -> bool:
+    @property
+    def _patience_is_over(self) -> bool:
         return self.plan.patience is not None and self.waited >= self.plan.patience
 
     # --- parameters -------------------------------------------------------------------------------------------

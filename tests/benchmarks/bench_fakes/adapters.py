@@ -168,3 +168,40 @@ class Projections(Exact):
         u, v = (np.sort(z.astype(np.float64) @ p.directions.T.astype(np.float64), axis=0) for z in (p.x, p.y))
         values = (1 + self.options.get("off", 0.0)) ** 2 * np.square(u - v).mean(axis=0)
         return Answer(values=values, distance=float(np.sqrt(values.mean())))
+
+
+class Moved(Exact):
+    """A "fit" that knows the right images and misses them by a shift; with a seed, by a shift for each.
+
+    Options
+    -------
+    off : float
+    steps : int
+        That it does, whatever it is asked for.
+    """
+
+    def run(self, setting):
+        return setting
+
+    def answer(self, raw):
+        images = self.problem.truth + self.options.get("off", 0.0) * (1 + raw.seed)
+        details = {"seconds_per_step": 0.01 * (1 + raw.seed), "timed_steps": 10}
+        return Answer(images=images, iterations=self.options.get("steps", raw.max_iter), details=details)
+
+
+class RandomlyMoved(Moved):
+    """The same, of those that depend on a seed."""
+
+    random = True
+
+
+class Gaps(Exact):
+    """The same number for all maps, in units of the mean costs.
+
+    Options
+    -------
+    off : float
+    """
+
+    def answer(self, raw):
+        return Answer(values=self.options.get("off", 0.0) * self.problem.scales)
