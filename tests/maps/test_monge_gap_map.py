@@ -559,6 +559,30 @@ def test_a_stopped_fit_goes_on_bit_for_bit(variant, stop, samples, tmp_path):
     assert fresh.history_[-1].seconds >= fresh.history_[stop - 1].seconds > 0
 
 
+class Leaning(ots.costs.Cost):
+    """A cost of the caller's, without a text of its own."""
+
+    name = "leaning"
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def pairwise(self, x, y, xp=np):
+        return self.slope * ((x[..., :, None, :] - y[..., None, :, :]) ** 2).sum(-1)
+
+    def gradient(self, x, y, c, xp=np):
+        return 2 * self.slope * (x[..., :, None, :] - y[..., None, :, :])
+
+
+@pytest.mark.filterwarnings("ignore::ot_solvers.PerformanceWarning")
+def test_costs_of_the_caller_are_known_by_what_they_hold(samples, tmp_path):
+    options = QUICK | {"checkpoint": tmp_path / "fit.pt", "steps": 3, "fitting": "mmd", "estimator": "exact"}
+    MongeGapMap(Leaning(2.0), **options).fit(*samples)
+    MongeGapMap(Leaning(2.0), **options).fit(*samples)
+    with pytest.raises(ValueError, match=r"belongs to a fit with cost=Leaning\({'slope': 2.0}\), not Leaning"):
+        MongeGapMap(Leaning(3.0), **options).fit(*samples)
+
+
 def test_a_finished_fit_is_read_and_not_done_again(samples, tmp_path):
     options = QUICK | {"checkpoint": tmp_path / "fit.pt"}
     first = MongeGapMap(**options).fit(*samples)
@@ -588,6 +612,12 @@ def test_an_error_in_a_callback_leaves_something_to_use(samples):
         fitted.fit(*samples)
     assert len(fitted.history_) == 2 and not fitted.network_.training
     assert np.isfinite(fitted.transform(samples[0])).all()
+    # How an earlier fit ended says nothing about this one.
+    fitted.set_params(callback=None).fit(*samples)
+    assert fitted.status_ is FitStatus.COMPLETED
+    with pytest.raises(RuntimeError, match="disk full"):
+        fitted.set_params(callback=fail).fit(*samples)
+    assert not hasattr(fitted, "status_")
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ class MongeGapMap(TransportMap):
         ways = [_Way(settings, first, second, a, b, "")]
         if self.both_ways:
             ways.append(_Way(settings, second, first, b, a, "inverse"))
-        for name in ("inverse_network_", "inverse_history_", "inverse_status_"):
+        for name in ("status_", "inverse_network_", "inverse_history_", "inverse_status_"):
             self.__dict__.pop(name, None)
         for prefix, way in zip(("", "inverse_"), ways):
             setattr(self, f"{prefix}network_", way.network)
@@ -489,6 +489,8 @@ class _Settings:
                 continue
             named = isinstance(value, nn.Module) or callable(value)
             described[name] = getattr(value, "__qualname__", type(value).__qualname__) if named else repr(value)
+            if type(value).__repr__ is object.__repr__ and not named:  # an address, which changes
+                described[name] = f"{type(value).__qualname__}({vars(value)})"
         return described
 
 
