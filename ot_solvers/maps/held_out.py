@@ -76,10 +76,19 @@ def _split(
     if weights is None:
         order = generator.permutation(len(points))
         return points[order[held:]], points[order[:held]], None
-    # What is held out is drawn as minibatches are; nothing of weight 0 comes in.
-    live = np.flatnonzero(weights > 0)
-    held = min(held, live.size - 1)
-    chosen = generator.choice(live, size=held, replace=False, p=weights[live] / weights[live].sum())
+    # A point that a sample of this size would have more than once is missed nowhere: it is on both sides.
+    light = np.flatnonzero((weights > 0) & (weights * held < 1))
+    chosen = generator.choice(light, size=min(held, light.size // 2), replace=False)
+    if not chosen.size:
+        return points, points[:0], weights
+    mass, taken = weights[light].sum(), weights[chosen].sum()
+    kept, seen = weights.copy(), np.where(weights * held < 1, 0.0, weights)
+    kept[light] *= mass / (mass - taken)
+    kept[chosen] = 0.0
+    seen[chosen] = weights[chosen] * mass / taken
+    # Evenly spaced along the masses, in any order: as often as the weights say, up to rounding.
+    order = generator.permutation(len(points))
+    places = np.cumsum(seen[order])
+    drawn = np.searchsorted(places, (np.arange(held) + 0.5) / held * places[-1], side="right")
     rest = np.setdiff1d(np.arange(len(points)), chosen)
-    kept = weights[rest]
-    return points[rest], points[chosen], kept / kept.sum()
+    return points[rest], points[order[drawn]], kept[rest] / kept[rest].sum()

@@ -38,7 +38,7 @@ def convex_slope(x, rng):
 def optimal(kind, x, rng):
     return {
         "identity": lambda: x.copy(),
-        "translation": lambda: x + [3.0, 1.0],
+        "translation": lambda: x + np.array([3.0, 1.0]),
         "slope": lambda: convex_slope(x, rng),
     }[kind]()
 
@@ -104,7 +104,7 @@ def test_the_debiased_gap_of_an_optimal_map_is_small(kind, cost, rng):
 
 def test_where_debiasing_fails_the_certificate_says_so(rng):
     x = rng.normal(size=(256, 2))
-    Tx = x + [3.0, 1.0]
+    Tx = x + np.array([3.0, 1.0])
     found = monge_gap(x, Tx, cost="euclidean", reg=0.01, reg_relative_to="mean", estimator="debiased")
     assert found.estimator == "exact" and found.divergence is None and found.reg == 0.0
     check_within(float(found), 0.0, 1e-9)
@@ -413,19 +413,31 @@ def spoiled(row, value):
         ((FINE, FINE, -np.ones(6)), {}, ValueError, r"a\[0\] is -1; weights must not be negative"),
         ((FINE, FINE, np.zeros(6)), {}, ValueError, r"a has total mass 0"),
         ((FINE, FINE, np.array([1, np.nan, 1, 1, 1, 1])), {}, ValueError, r"a\[1\] is nan"),
-        ((FINE, FINE), {"estimator": "exakt"}, ValueError, r"estimator='exakt' is unknown; .*did you mean 'exact'"),
+        (
+            (FINE, FINE), {"estimator": "exakt"}, ValueError,
+            r"estimator='exakt' is unknown; .*did you mean 'exact'",
+        ),
         ((FINE, FINE), {"estimator": None}, ValueError, r"estimator=None is unknown"),
         ((FINE, FINE), {"estimator": "debiased"}, ValueError, r"estimator='debiased' needs a positive reg"),
-        ((FINE, FINE), {"estimator": "entropic", "reg": 0}, ValueError, r"estimator='entropic' needs a positive reg"),
+        (
+            (FINE, FINE), {"estimator": "entropic", "reg": 0}, ValueError,
+            r"estimator='entropic' needs a positive reg",
+        ),
         ((FINE, FINE), {"reg": -1.0}, ValueError, r"reg=-1.0 must be positive and finite"),
         ((FINE, FINE), {"reg": math.nan}, ValueError, r"reg=nan must be positive and finite"),
         ((FINE, FINE), {"reg": "small"}, TypeError, r"reg='small' must be a positive number"),
-        ((FINE, FINE), {"reg": 0.1, "reg_relative_to": "median"}, ValueError, r"reg_relative_to='median' is unknown"),
+        (
+            (FINE, FINE), {"reg": 0.1, "reg_relative_to": "median"}, ValueError,
+            r"reg_relative_to='median' is unknown",
+        ),
         (
             (FINE, FINE), {"reg": ots.Quadratic(1.0), "estimator": "entropic"}, ValueError,
             r"defined for entropic regularisation only",
         ),
-        ((FINE, FINE), {"cost": "sqeuclid"}, ValueError, r"cost='sqeuclid' is unknown; .*did you mean 'sqeuclidean'"),
+        (
+            (FINE, FINE), {"cost": "sqeuclid"}, ValueError,
+            r"cost='sqeuclid' is unknown; .*did you mean 'sqeuclidean'",
+        ),
         ((FINE, FINE), {"cost": "sphere"}, ValueError, r"cost='sphere' needs unit vectors, but x\[5\] has norm"),
         ((FINE, FINE), {"method": "guess"}, ValueError, r"method='guess' is unknown"),
         ((FINE, FINE), {"backend": "abacus"}, ValueError, r"backend='abacus' is unknown"),

@@ -246,10 +246,12 @@ class MongeGapMap(TransportMap):
         first, second, a, b, _ = read_samples(x, y, a, b)
         settings.cost.check(first, "x")
         settings.cost.check(second, "y")
+        # What PyTorch takes without a copy.
+        first, second = (np.require(z, requirements=("C", "W")) for z in (first, second))
         ways = [_Way(settings, first, second, a, b, "")]
         if self.both_ways:
             ways.append(_Way(settings, second, first, b, a, "inverse"))
-        for name in ("inverse_network_", "inverse_history_", "inverse_status_"):
+        for name in ("status_", "inverse_network_", "inverse_history_", "inverse_status_"):
             self.__dict__.pop(name, None)
         for prefix, way in zip(("", "inverse_"), ways):
             setattr(self, f"{prefix}network_", way.network)
@@ -322,7 +324,7 @@ class MongeGapMap(TransportMap):
                 return torch.cat(parts).to(x.device, x.dtype if x.is_floating_point() else like.dtype)
         with torch.no_grad():
             parts = [
-                network(torch.tensor(array[start : start + ROWS]).to(like)).cpu()
+                network(torch.tensor(np.ascontiguousarray(array[start : start + ROWS])).to(like)).cpu()
                 for start in range(0, len(array), ROWS)
             ]
         library = Library(library_name(x) or "numpy", array.dtype)
@@ -487,6 +489,8 @@ class _Settings:
                 continue
             named = isinstance(value, nn.Module) or callable(value)
             described[name] = getattr(value, "__qualname__", type(value).__qualname__) if named else repr(value)
+            if type(value).__repr__ is object.__repr__ and not named:  # an address, which changes
+                described[name] = f"{type(value).__qualname__}({vars(value)})"
         return described
 
 
@@ -521,7 +525,7 @@ class _Way:
         options = settings.options
         self.data = fingerprint(x, y, a, b)
         seeds = fit_seeds(settings.seed, len(suffix))
-        train_x, train_y, a, b, held_x, held_y = hold_out(x, y, a, b, settings.validation, seeds[0])
+        train_x, train_y, train_a, train_b, held_x, held_y = hold_out(x, y, a, b, settings.validation, seeds[0])
         for name, given, kept in (("x", x, train_x), ("y", y, train_y)):
             if len(kept) < 2:
                 raise ValueError(
@@ -565,6 +569,10 @@ class _Way:
         _check_images(self.network, train_x[: min(len(train_x), 4)])
         held = None
         if len(held_x) and len(held_y):
+            if callable(options.fitting):
+                # Functions of the caller get equally many points here too.
+                most = min(len(held_x), len(held_y))
+                held_x, held_y = held_x[:most], held_y[:most]
             held = (held_x, held_y, self._losses(held_x, held_y))
         plan = Plan(
             settings.steps, settings.rate, settings.strength, settings.averaging, settings.record_every,
@@ -572,7 +580,7 @@ class _Way:
         )  # fmt: skip
         self.trainer = Trainer(
             self.network, train_x, train_y,
-            Minibatches((len(train_x), len(train_y)), batch, (a, b), seeds[2]),
+            Minibatches((len(train_x), len(train_y)), batch, (train_a, train_b), seeds[2]),
             self._losses(train_x, train_y), StepSolver(settings.cost, settings.tol), plan, held,
         )  # fmt: skip
 
@@ -591,7 +599,7 @@ class _Way:
             assert self.regs[0] is not None
             fit = SMOOTH[options.fitting](self.regs[0], (len(x), len(y)))
         elif options.fitting == "sliced":
-            fit = CallableFit(_squared_sliced(settings.seed))
+            fit = CallableFit(_squared_sliced())
         else:
             squares = self._typical_costs(SqEuclidean())
             fit = CallableFit(mmd_loss(math.sqrt(float(np.median(squares)))))
@@ -657,11 +665,16 @@ def _new_module(settings: _Settings, d: int, seed: int) -> nn.Module:
     return OnSphere(built) if isinstance(settings.cost, (Sphere, Cosine)) else built
 
 
-def _squared_sliced(seed: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _squared_sliced() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     from ...layers.torch import SlicedWassersteinLoss
 
-    distance = SlicedWassersteinLoss(p=2, n_projections=128, sampling="orthogonal", seed=seed)
-    return lambda images, targets: distance(images, targets).square()
+    def loss(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        # Directions by PyTorch's generator, whose state checkpoints have.
+        seed = int(torch.randint(2**31, ()))
+        distance = SlicedWassersteinLoss(p=2, n_projections=128, sampling="orthogonal", seed=seed)
+        return distance(images, targets).square()
+
+    return loss
 
 
 def _check_images(network: nn.Module, x: np.ndarray) -> None:

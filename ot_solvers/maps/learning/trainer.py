@@ -161,6 +161,7 @@ class Trainer:
             # Whatever ended it, there is something to use.
             self._choose(status)
             self.network.eval()
+            self.optimiser.zero_grad()
         return status
 
     def _ended(self) -> FitStatus | None:
@@ -183,7 +184,8 @@ class Trainer:
         if not bool(torch.isfinite(moved).all()):
             return FitStatus.DIVERGED
         step = Step(self.x[i], self.y[j], self._host(moved), self.targets[j], moved, i, j)
-        fit, gap, gradient = self.losses.evaluate(self.solver, step, strength, value)
+        with np.errstate(over="ignore", invalid="ignore"):  # seen below
+            fit, gap, gradient = self.losses.evaluate(self.solver, step, strength, value)
         fine = bool(torch.isfinite(gradient).all())
         if value and fine:
             loss = fit + (strength * gap if gap is not None else 0.0)
@@ -205,6 +207,8 @@ class Trainer:
         if last and not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             return FitStatus.DIVERGED
         ahead = self._validated(strength) if validate else (None, None)
+        if ahead[0] is not None and not math.isfinite(ahead[0]):
+            return FitStatus.DIVERGED
         progress = MapProgress(self.done, plan.steps, fit, gap, strength, rate, ahead[0], ahead[1], self.seconds)
         self.history.append(progress)
         tired = validate and self._tired(progress)
@@ -239,13 +243,14 @@ class Trainer:
             return math.inf, None
         targets = torch.as_tensor(y).to(moved)
         step = Step(x, y, self._host(moved), targets, moved, np.arange(len(x)), np.arange(len(y)))
-        fit, gap, _ = losses.evaluate(self.solver, step, strength, True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            fit, gap, _ = losses.evaluate(self.solver, step, strength, True)
         return fit, gap
 
     def _tired(self, progress: MapProgress) -> bool:
         loss = progress.validation_loss
         assert loss is not None
-        if math.isfinite(loss) and (self.best is None or loss < self.best[0]):
+        if self.best is None or loss < self.best[0]:
             self.best, self.waited = (loss, self._smooth()), 0
             return False
         self.waited += 1
