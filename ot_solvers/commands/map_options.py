@@ -116,7 +116,7 @@ def _add_training(training) -> None:
         "--strength",
         type=schedule,
         metavar="NUMBER",
-        help="of the gap, a number or FIRST,LAST (default: 1,0.01)",
+        help="of the gap, a number or FIRST,LAST (default: 1,0.01; less in more than 16 coordinates)",
     )
     training.add_argument(
         "--fitting", metavar="NAME", help="loss: energy, sinkhorn, sliced or mmd (default: energy)"

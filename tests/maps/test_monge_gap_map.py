@@ -626,7 +626,7 @@ def test_an_error_in_a_callback_leaves_something_to_use(samples):
         ({"steps": 8}, r"belongs to a fit with steps=6, not 8"),
         ({"seed": 1}, r"belongs to a fit with seed=0, not 1"),
         ({"cost": "euclidean"}, r"belongs to a fit with cost='sqeuclidean', not 'euclidean'"),
-        ({"strength": 0.5}, r"belongs to a fit with strength=\(1.0, 0.01\), not 0.5"),
+        ({"strength": 0.5}, r"belongs to a fit with strength='auto', not 0.5"),
         ({"fitting": len}, r"belongs to a fit with fitting='energy', not len"),
         ({"hidden": (5,)}, r"belongs to a fit with hidden=\(4,\), not \(5,\)"),
     ],

@@ -44,6 +44,8 @@ SCHEDULES = ("cosine", "constant")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Minibatch where none is asked for.
 BATCH = 256
+#: Coordinates up to which the gap has its full strength, and what it falls to, relative to where it begins.
+COORDINATES, FALL = 16, 0.01
 #: Points of each sample from which strengths relative to the costs are measured.
 TYPICAL = 2048
 #: Loss, in units of the mean cost, beyond which training has diverged.
@@ -78,10 +80,12 @@ class MongeGapMap(TransportMap):
     fitting_reg : float or Entropic
         Strength of the entropy in the first two, cost units; relative ones refer to the costs between x and y (of
         2048 points of each, drawn at random, where there are more).
-    strength : float >= 0, (first, last), or callable
+    strength : "auto", float >= 0, (first, last), or callable
         Of the gap. A pair: from the first to the last number by equal factors, so that the gap chooses among the
-        maps that fit, and hardly moves the one chosen. A function of the number of steps done: any schedule. With
-        0 nothing says which of the maps that fit is wanted.
+        maps that fit, and hardly moves the one chosen. ``"auto"``: from 1 to 0.01, and 16 / d times as much where
+        points have more than 16 coordinates: relative strengths of the entropy smooth each of them the more. A
+        function of the number of steps done: any schedule. With 0 nothing says which of the maps that fit is
+        wanted.
     gap_reg : None, float or Entropic
         Strength of the entropy in the gap, likewise.
     estimator : {"auto", "exact", "debiased", "entropic"}
@@ -160,7 +164,7 @@ class MongeGapMap(TransportMap):
         start: str = "auto",
         fitting: Any = "energy",
         fitting_reg: Any = Entropic(0.1, relative_to="mean"),  # noqa: B008 (immutable)
-        strength: Any = (1.0, 0.01),
+        strength: Any = "auto",
         gap_reg: Any = Entropic(0.1, relative_to="mean"),  # noqa: B008
         estimator: str = "auto",
         batch_size: int | None = None,
@@ -246,6 +250,7 @@ class MongeGapMap(TransportMap):
         first, second, a, b, _ = read_samples(x, y, a, b)
         settings.cost.check(first, "x")
         settings.cost.check(second, "y")
+        settings.dimension = first.shape[1]
         # What PyTorch takes without a copy.
         first, second = (np.require(z, requirements=("C", "W")) for z in (first, second))
         ways = [_Way(settings, first, second, a, b, "")]
@@ -412,7 +417,15 @@ _FITTED = (
 
 
 class _Settings:
-    """Options of a map, checked."""
+    """Options of a map, checked.
+
+    Attributes
+    ----------
+    dimension : int
+        Coordinates of the points; set by who knows them.
+    """
+
+    dimension = 1
 
     def __init__(self, options: MongeGapMap):
         self.options = options
@@ -428,6 +441,8 @@ class _Settings:
         self.seed = check.count(options.seed, "seed", 0)
         self.learning_rate = _positive(options.learning_rate, "learning_rate")
         self.tol = _positive(options.tol, "tol")
+        if isinstance(options.strength, str):
+            check.choice(options.strength, "strength", ("auto",))
         if isinstance(options.strength, (tuple, list)) and len(options.strength) != 2:
             raise ValueError(f"strength={options.strength!r} must be a number, a pair (first, last) or a function")
         if not callable(options.strength):
@@ -470,6 +485,9 @@ class _Settings:
     def strength(self, done: int) -> float:
         """Strength of the gap in a step."""
         given = self.options.strength
+        if isinstance(given, str):
+            first = min(1.0, COORDINATES / self.dimension)
+            given = first, FALL * first
         if isinstance(given, (tuple, list)):
             first, last = (_positive(value, "strength") for value in given)
             given = first * (last / first) ** (done / self.steps)
