@@ -14,6 +14,17 @@ FIRST_STEPS = 11
 FEW = 2000
 
 
+def plain_network(d: int, seed: int):
+    """Three hidden layers and nothing else."""
+    import torch
+    from torch import nn
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [nn.Linear(d, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU()]
+        return nn.Sequential(*layers, nn.Linear(64, d))
+
+
 class Fit(Adapter):
     """A map of ``ots.maps`` fitted to the samples.
 
@@ -59,6 +70,9 @@ class NetworkFit(Fit):
     -------
     options : dict
         Of the map.
+    network : "plain"
+        A multilayer perceptron whose images begin in a heap, in place of the built-in network, which begins at or
+        near the identity.
     """
 
     modules = ("ot_solvers", "torch")
@@ -79,6 +93,8 @@ class NetworkFit(Fit):
             "on_failure": "ignore",
             **more,
         }
+        if self.options.get("network") == "plain":
+            options["network"] = plain_network(self.problem.x.shape[1], setting.seed)
         return self.maps.MongeGapMap(self.problem.cost, **options)
 
     def compile(self, setting):
