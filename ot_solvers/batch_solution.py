@@ -322,6 +322,23 @@ class BatchSolution:
         """(f, g)."""
         return self.potential_a, self.potential_b
 
+    @cached_property
+    def _point_gradients(self) -> tuple[np.ndarray, np.ndarray]:
+        """``sum_j P_ij grad c`` by the points of both sides; 0 in problems that are not entropic."""
+        solved = self._solved
+        gibbs = solved.kinds == ENTROPIC
+        plans = solved.plans if gibbs.all() else solved.plans.part(np.flatnonzero(gibbs))
+        sides = []
+        stack: Any = solved.plans.stack
+        nothing = np.zeros((0, stack.cost.prepare(stack.x[:1]).shape[1]))
+        both = self._backend.batch_cost_gradients(plans) if gibbs.any() else (nothing, nothing)
+        for found, sizes in zip(both, (stack.n, stack.m)):
+            live = np.repeat(gibbs, sizes)
+            placed = np.zeros((live.size, found.shape[1]))
+            placed[live] = np.repeat(solved.mass[gibbs], sizes[gibbs])[:, None] * found
+            sides.append(placed)
+        return sides[0], sides[1]
+
     # --- values and certificates ------------------------------------------------------------------------------
 
     @cached_property

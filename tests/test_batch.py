@@ -11,6 +11,7 @@ from problems import some_weights
 
 import ot_solvers as ots
 from ot_solvers import ConvergenceError, ConvergenceWarning, InfeasibleError, Status, UnsupportedError
+from ot_solvers.backends import blockwise, registry
 
 TIGHT = {"tol": 1e-10}
 
@@ -61,6 +62,35 @@ def test_points(rng, cost, reg, d):
         check_same(batch, single, k)
         np.testing.assert_allclose(batch.barycentric_map()[k], single.barycentric_map(), atol=1e-7)
         np.testing.assert_allclose(batch.barycentric_map(inverse=True)[k], single.barycentric_map(True), atol=1e-7)
+
+
+@pytest.mark.parametrize("d", [2, 9])
+@pytest.mark.parametrize("unbalanced", [None, 2.0])
+@pytest.mark.parametrize(
+    "cost",
+    ["sqeuclidean", "euclidean", "dot", "cosine", "weighted", ots.costs.PNorm(3)],
+)
+def test_derivatives_of_all_plans_at_once(rng, cost, unbalanced, d):
+    if cost == "weighted":
+        cost = ots.costs.SqEuclidean(weights=tuple(np.linspace(1.0, 2.0, d)))
+    x = [rng.normal(size=(n, d)) for n in (5, 9, 1)]
+    y = [rng.normal(size=(n, d)) for n in (7, 4, 3)]
+    a = [np.append(0.0, np.ones(4)) / 4, np.ones(9) / 9, np.ones(1)]
+    x[0][1] = y[0][1]  # where the slope of a norm is 0
+    batch = ots.solve_sample_batch(x, y, a, cost=cost, reg=0.5, unbalanced=unbalanced)
+    plans, backend = batch._solved.plans, batch._backend
+    for found, expected in zip(
+        backend.batch_cost_gradients(plans), blockwise.batch_cost_gradients(registry.get("reference"), plans)
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_weights_of_coordinates_where_costs_are_matrix_products(rng):
+    x, y = rng.normal(size=(2, 20, 9)), rng.normal(size=(2, 25, 9))
+    cost = ots.costs.SqEuclidean(weights=tuple(np.arange(1.0, 10.0)))
+    found = ots.solve_sample_batch(x, y, cost=cost, reg=1.0, tol=1e-9)
+    alone = [float(ots.solve_sample(*pair, cost=cost, reg=1.0, tol=1e-9)) for pair in zip(x, y)]
+    np.testing.assert_allclose(found.value, alone, rtol=1e-9)
 
 
 @pytest.mark.parametrize("reg", [0.1, None, ots.Quadratic(1.0), ots.SparsityConstrained(1.0, 3)])

@@ -533,6 +533,10 @@ class Backend(LinePrimitives):
         """`plan_statistics` of many plans: flat arrays, in the places of `f`, of `g`, and of `f`."""
         return PlanStatistics(*blockwise.batch_statistics(self, plans))
 
+    def batch_cost_gradients(self, plans: GibbsStack) -> tuple[np.ndarray, np.ndarray]:
+        """`cost_gradient` of many plans between points, by the points of both sides: (sum n, d), (sum m, d)."""
+        return blockwise.batch_cost_gradients(self, plans)
+
     def batch_plans(self, plans: GibbsStack, scale: np.ndarray) -> np.ndarray:
         """Entries of many plans times ``scale[k]``, row-major, one after another; flat float64 array."""
         return blockwise.batch_plans(self, plans, scale)

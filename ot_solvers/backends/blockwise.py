@@ -362,6 +362,14 @@ def batch_statistics(backend, plans):
     return row_mass, column_mass, row_cost
 
 
+def batch_cost_gradients(backend, plans):
+    every = [plans.plan(k) for k in range(len(plans))]
+    return (
+        np.concatenate([backend.cost_gradient(plan) for plan in every]),
+        np.concatenate([backend.cost_gradient(plan.T) for plan in every]),
+    )
+
+
 def batch_plans(backend, plans, scale):
     parts = []
     for k in range(len(plans)):

@@ -46,6 +46,13 @@ def test_values_of_clouds(cost):
     assert gradgradcheck(values, (x, y), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("d", [2, 9])
+@pytest.mark.parametrize("reg", [[0.5, None, 1.0], [None] * 3, [0.5, ots.Quadratic(0.7), 1.0]])
+def test_values_of_clouds_with_other_plans_among_them(reg, d):
+    x, y = normal(3, 4, d), normal(3, 5, d, seed=1)
+    assert gradcheck(lambda *z: ots.solve_sample_batch(*z, reg=reg, **TIGHT).value, (x, y), atol=1e-6)
+
+
 def test_plans_for_all_problems_at_once():
     C, la, lb = normal(3, 4, 5), normal(3, 4, seed=1), normal(5, seed=2)
 

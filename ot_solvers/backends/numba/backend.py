@@ -31,6 +31,7 @@ from . import sparse as sparse_primitives
 from . import stored as stored_kernels
 from . import sweep as sweep_kernels
 from .assignment import assign_problems
+from .batch_gradients import gradients_of
 from .cost_kernels import cost_name
 from .elimination import BipartiteElimination
 from .exact_pairs import exact_pairs_of_points, exact_pairs_of_rows
@@ -505,6 +506,11 @@ class NumbaBackend(NumbaLines, Backend):
         if not readable(plans.stack):
             return super().batch_statistics(plans)
         return PlanStatistics(*batch_primitives.statistics_of(plans))
+
+    def batch_cost_gradients(self, plans):
+        if not (readable(plans.stack) and plans.stack.cost.symmetric):
+            return super().batch_cost_gradients(plans)
+        return gradients_of(plans)
 
     def batch_plans(self, plans, scale):
         if not readable(plans.stack):

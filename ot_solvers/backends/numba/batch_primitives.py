@@ -13,19 +13,31 @@ from .batch_exact import exact_some
 from .rows import writable_view
 from .stacks import over_blocks
 
-__all__ = ["exact_batch", "plans_of", "solve", "statistics_of", "statistics_of_stack"]
+__all__ = [
+    "aim_of",
+    "arrays_of",
+    "exact_batch",
+    "places_of",
+    "plans_of",
+    "solve",
+    "statistics_of",
+    "statistics_of_stack",
+]
 
 
-def _places(plans: GibbsStack, starts: np.ndarray) -> Problems:
+def places_of(plans: GibbsStack, starts: np.ndarray) -> Problems:
+    """Where kernels find what belongs to each problem; `starts` are those of the costs."""
     stack = plans.stack
     return Problems(starts, plans.a_starts, plans.b_starts, plans.f_starts, plans.g_starts, stack.n, stack.m)
 
 
-def _arrays(plans: GibbsStack):
+def arrays_of(plans: GibbsStack):
+    """Weights and potentials as kernels take them."""
     return writable_view(plans.a), writable_view(plans.b), plans.f, plans.g
 
 
-def _aim(plans: GibbsStack, start=None, tol=None, penalties=None, max_iter: int = 0) -> Aim:
+def aim_of(plans: GibbsStack, start=None, tol=None, penalties=None, max_iter: int = 0) -> Aim:
+    """Numbers of every problem as kernels take them."""
     nothing = np.zeros(len(plans))
     kinds = (0, math.inf, 0, math.inf)
     if penalties is not None:
@@ -58,11 +70,11 @@ def solve(plans: GibbsStack, start, tol, penalties, max_iter: int):
     """See `Backend.solve_batch`."""
     size = len(plans)
     codes, passes, errors = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
-    aim = _aim(plans, start, tol, penalties, max_iter)
-    arrays = _arrays(plans)
+    aim = aim_of(plans, start, tol, penalties, max_iter)
+    arrays = arrays_of(plans)
 
     def work(costs, starts, begin, end):
-        solve_some(costs, *arrays, _places(plans, starts), aim, begin, end, codes, passes, errors)
+        solve_some(costs, *arrays, places_of(plans, starts), aim, begin, end, codes, passes, errors)
 
     over_blocks(plans.stack, work)
     return codes, passes, errors
@@ -71,11 +83,11 @@ def solve(plans: GibbsStack, start, tol, penalties, max_iter: int):
 def statistics_of(plans: GibbsStack):
     """See `Backend.batch_statistics`."""
     row_mass, row_cost, column_mass = np.zeros(plans.f.size), np.zeros(plans.f.size), np.zeros(plans.g.size)
-    aim, arrays = _aim(plans), _arrays(plans)
+    aim, arrays = aim_of(plans), arrays_of(plans)
 
     def work(costs, starts, begin, end):
         statistics_of_plans(
-            costs, *arrays, _places(plans, starts), aim, begin, end, row_mass, column_mass, row_cost
+            costs, *arrays, places_of(plans, starts), aim, begin, end, row_mass, column_mass, row_cost
         )
 
     over_blocks(plans.stack, work)
@@ -87,11 +99,11 @@ def plans_of(plans: GibbsStack, scale: np.ndarray) -> np.ndarray:
     pairs = plans.stack.n * plans.stack.m
     out = np.empty(int(pairs.sum()))
     places = np.cumsum(pairs) - pairs
-    aim, arrays = _aim(plans), _arrays(plans)
+    aim, arrays = aim_of(plans), arrays_of(plans)
     scale = np.ascontiguousarray(scale, dtype=np.float64)
 
     def work(costs, starts, begin, end):
-        fill_plans(costs, *arrays, _places(plans, starts), aim, scale, places, begin, end, out)
+        fill_plans(costs, *arrays, places_of(plans, starts), aim, scale, places, begin, end, out)
 
     over_blocks(plans.stack, work)
     return out
@@ -106,11 +118,11 @@ def exact_batch(plans: GibbsStack):
     entries = np.cumsum(room) - room
     total = int(room.sum())
     rows, columns, masses = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total)
-    arrays = _arrays(plans)
+    arrays = arrays_of(plans)
 
     def work(costs, starts, begin, end):
         exact_some(
-            costs, *arrays, _places(plans, starts), entries, begin, end, codes, counts, rows, columns, masses
+            costs, *arrays, places_of(plans, starts), entries, begin, end, codes, counts, rows, columns, masses
         )
 
     over_blocks(stack, work)

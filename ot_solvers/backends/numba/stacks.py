@@ -100,8 +100,8 @@ class _Clouds:
         x, y = stack.x.astype(np.float64, copy=False), stack.y.astype(np.float64, copy=False)
         self.products = type(stack.cost) is SqEuclidean and stack.depth >= PRODUCT_COORDINATES
         prepare = stack.cost.prepare
-        self.x = np.ascontiguousarray(x if self.products else prepare(x, np))
-        self.y = self.x if stack.y is stack.x else np.ascontiguousarray(y if self.products else prepare(y, np))
+        self.x = np.ascontiguousarray(prepare(x, np))
+        self.y = self.x if stack.y is stack.x else np.ascontiguousarray(prepare(y, np))
         record = stack.cost.kernel(np.float64, self.x.shape[1])
         self.record = cost_name(record.__class__), tuple(record)
 

@@ -19,6 +19,8 @@ from .once import first_only
 
 __all__ = ["GraphBatchSolution", "attach_batch"]
 
+#: Problems without an entropic plan that are differentiated one by one.
+FEW = 8
 #: Dimensions of an argument that all problems share.
 SHARED = {"C": 2, "x": 2, "y": 2, "a": 1, "b": 1, "reg": 0}
 
@@ -216,7 +218,15 @@ def _gradients(plain: BatchSolution, wanted: set[str], w: torch.Tensor) -> dict[
             pairs = [envelope.by_weights(solution) for solution in plain]
             sides = [torch.as_tensor(np.stack([pair[side] for pair in pairs])) for side in (0, 1)]
         found["a"], found["b"] = (w[:, None] * side for side in sides)
-    if wanted & {"C", "x", "y"}:
+    others = np.flatnonzero(solved.kinds != ENTROPIC)
+    if wanted & {"x", "y"} and "C" not in wanted and others.size <= FEW:
+        sizes = plain.shapes[0]
+        both = [z.reshape(len(plain), size, -1).copy() for z, size in zip(plain._point_gradients, sizes)]
+        for k in others.tolist():
+            for whole, part in zip(both, envelope.by_points(plain[k])):
+                whole[k] = part
+        found["x"], found["y"] = (w[:, None, None] * torch.as_tensor(side) for side in both)
+    elif wanted & {"C", "x", "y"}:
         P = w[:, None, None] * torch.as_tensor(np.asarray(plain.plan)).double()
         if "C" in wanted:
             found["C"] = P
