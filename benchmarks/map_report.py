@@ -25,7 +25,7 @@ own, the range in parentheses. ✓ and ✗ say whether what was asked for is met
 
 def kind(table: Table) -> str:
     """The kind of its task."""
-    return table.case["task"]["kind"]
+    return table.case["task"].get("kind", "")
 
 
 def figures(row: Row, name: str) -> list[float]:

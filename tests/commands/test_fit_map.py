@@ -190,9 +190,9 @@ def test_without_options_the_defaults_are_those_of_the_library():
     helps = {action.dest: action.help or "" for action in commands.choices["fit-map"]._actions}
     for name in ("steps", "learning_rate", "fitting", "device", "validate_every", "validation", "seed"):
         assert f"(default: {defaults[name].default})" in helps[name]
-    for name in ("hidden", "strength"):
-        said = ",".join(f"{value:g}" for value in defaults[name].default)
-        assert f"(default: {said})" in helps[name]
+    said = ",".join(f"{value:g}" for value in defaults["hidden"].default)
+    assert f"(default: {said})" in helps["hidden"]
+    assert defaults["strength"].default == "auto" and "(default: 1,0.01; less in" in helps["strength"]
 
 
 @needs_torch

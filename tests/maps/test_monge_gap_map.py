@@ -824,7 +824,7 @@ class Steep(ots.costs.Cost):
         ({"fitting_reg": -1.0}, ValueError, r"fitting_reg: reg=-1.0 must be positive"),
         ({"fitting_reg": "small"}, TypeError, r"fitting_reg: reg='small' must be a positive number"),
         ({"strength": -1}, ValueError, r"strength=-1.0 must be finite and not negative"),
-        ({"strength": "a"}, TypeError, r"strength='a' is not a number"),
+        ({"strength": "a"}, ValueError, r"strength='a' is unknown; expected one of \['auto'\]"),
         ({"strength": (1.0,)}, ValueError, r"strength=\(1.0,\) must be a number, a pair"),
         ({"strength": (0, 1)}, ValueError, r"strength=0 must be positive and finite"),
         ({"strength": lambda k: math.nan}, ValueError, r"strength=nan must be finite"),
