@@ -141,6 +141,20 @@ def number(value: Any, argument: str, unit: str = "") -> float:
     return float(value)
 
 
+def positive(value: Any, argument: str) -> float:
+    """`number` that is positive and finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+    """
+    found = number(value, argument)
+    if not (math.isfinite(found) and found > 0):
+        raise ValueError(f"{argument}={value!r} must be positive and finite")
+    return found
+
+
 def tolerance(tol: Any, dtype: np.dtype) -> float:
     """`tol` or the default of the precision."""
     if tol is None:

@@ -121,7 +121,7 @@ class TransportMap:
         return -float(sinkhorn_divergence(moved, detached(y), a, b, cost=self._score_cost(), reg=SCORE_REG))
 
     def _score_cost(self) -> Any:
-        """The cost of scores: that of the map, where divergences of it vanish on equal measures."""
+        """That of the map; inner products have no positive mean that a strength could be relative to."""
         cost = check.read_cost(self.cost)
         return "sqeuclidean" if cost.name == "dot" else cost
 

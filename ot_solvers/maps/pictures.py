@@ -56,10 +56,11 @@ def plot_history(history: MapHistory, axes: Any = None) -> Any:
 
 
 def _smallest(history: MapHistory) -> float:
-    """Where a logarithmic axis becomes linear: below nearly all values."""
+    """Where a logarithmic axis becomes linear: below nearly all values, above noise of both signs."""
     values = np.abs([record.fit for record in history] + [record.gap for record in history if record.gap])
     values = values[values > 0]
-    return max(float(np.quantile(values, 0.1)), 1e-12) if values.size else 1.0
+    noise = 2 * max([-record.fit for record in history], default=0.0)
+    return max(float(np.quantile(values, 0.1)), noise, 1e-12) if values.size else 1.0
 
 
 def plot_displacements(x: Any, images: Any, y: Any = None, axes: Any = None) -> Any:

@@ -936,3 +936,33 @@ def test_tiny_samples(samples):
     for n in (2, 3):
         fitted = MongeGapMap(hidden=(4,), steps=3).fit(samples[0][:n], samples[1][:n])
         assert fitted.status_ is FitStatus.COMPLETED and np.isfinite(fitted.transform(samples[0])).all()
+
+
+def test_patience_compares_losses_at_one_strength(samples):
+    """A strength that falls lowers the losses of a map that stays as it is; that is no progress."""
+    options = {"learning_rate": 1e-12, "steps": 200, "validate_every": 1, "validation": 0.2, "patience": 3}
+    fitted = MongeGapMap(strength=(100.0, 1e-3), start="identity", averaging=0.0, **options).fit(*samples)
+    assert fitted.status_ is FitStatus.EARLY_STOPPED and fitted.history_[-1].step < 50
+
+
+@pytest.mark.parametrize(("d", "first"), [(2, 1.0), (16, 1.0), (32, 0.5)])
+def test_the_strength_falls_with_the_dimension(rng, d, first):
+    x = rng.normal(size=(60, d))
+    history = MongeGapMap(steps=3, record_every=1, validation=0, hidden=(4,)).fit(x, x + 1).history_
+    assert history[0].strength == pytest.approx(first)
+    assert history[-1].strength == pytest.approx(first * 0.01 ** (2 / 3))
+
+
+@pytest.mark.parametrize("fitting", ["sliced", lambda images, targets: 1e9 + (images - targets).square().mean()])
+def test_losses_in_other_units_may_be_large(rng, fitting):
+    x = 1e5 * rng.normal(size=(60, 2))
+    fitted = MongeGapMap("euclidean", fitting=fitting, steps=3, hidden=(4,)).fit(x, x + 1e7)
+    assert fitted.status_ is FitStatus.COMPLETED
+
+
+def test_a_cost_that_is_not_symmetric_names_the_loss(samples):
+    class Uphill(ots.costs.SqEuclidean):
+        symmetric = False
+
+    with pytest.raises(ValueError, match=r"is not symmetric, as fitting='energy' needs it"):
+        MongeGapMap(Uphill()).fit(*samples)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ...validation import positive
 from .points import PairCost, cost_matrix, flat_points, paired_cost, read_pair_cost
 
 __all__ = [
@@ -182,7 +183,7 @@ def choose_kappa(
     The elbow is that of [satopaa:11]_.
     """
     first, second = _two_batches(x0, x1)
-    tried = tuple(sorted({_positive(kappa, "kappas") for kappa in kappas}))
+    tried = tuple(sorted({positive(kappa, "kappas") for kappa in kappas}))
     if len(tried) < 3:
         raise ValueError(f"kappas={tuple(kappas)!r} must hold at least three values")
     C = cost_matrix(first, second, read_pair_cost(cost))
@@ -301,19 +302,12 @@ def _two_batches(x0: torch.Tensor, x1: torch.Tensor) -> tuple[torch.Tensor, torc
 
 def _eps(eps: float | None, kappa: float, d: int, potentials: Any = None) -> float:
     """The eps that was meant; that of potentials where they have one."""
-    given = None if eps is None else _positive(eps, "eps")
+    given = None if eps is None else positive(eps, "eps")
     if isinstance(potentials, FlowPotentials):
         if given is not None and given != potentials.eps:
             raise ValueError(f"eps={eps!r}, but the potentials were made for eps={potentials.eps!r}")
         return potentials.eps
-    return _positive(kappa, "kappa") * math.sqrt(d) if given is None else given
-
-
-def _positive(value: Any, argument: str) -> float:
-    number = float(value)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{argument}={value!r} must be positive and finite")
-    return number
+    return positive(kappa, "kappa") * math.sqrt(d) if given is None else given
 
 
 def _at(potentials: Any, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ...regularisers import SparsityConstrained
 from ...validation import choice as one_of
+from ...validation import positive
 from .matching import match as soft_match
 from .places import chosen_columns, largest, places_of, within_capacity
 from .semidual import Routed, potentials
@@ -227,15 +228,15 @@ class SparseRouter(nn.Module):
         self.dim = None if dim is None else _count(dim, "dim")
         self.experts = _count(experts, "experts")
         self.choice = one_of(choice, "choice", ("expert", "token"))
-        self.capacity_factor = _positive(capacity_factor, "capacity_factor")
+        self.capacity_factor = positive(capacity_factor, "capacity_factor")
         self.k = _count(k, "k")
         if self.k > self.experts:
             raise ValueError(f"k={k!r} is more than the {experts} experts")
         if self.k > 1 and choice == "expert":
             raise ValueError(f"k={k!r} counts the experts of a token: it needs choice='token'")
-        self.gamma = _positive(gamma, "gamma")
+        self.gamma = positive(gamma, "gamma")
         self.steps = _count(steps, "steps", least=0)
-        self.learning_rate = _positive(learning_rate, "learning_rate")
+        self.learning_rate = positive(learning_rate, "learning_rate")
         self.overflow = one_of(overflow, "overflow", ("reroute", "drop"))
         self.auxiliary = {one_of(name, "auxiliary", AUXILIARY): float(w) for name, w in (auxiliary or {}).items()}
         if match is not None and not callable(match):
@@ -422,10 +423,3 @@ def _count(value: Any, argument: str, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{argument}={value!r} must be an integer >= {least}")
     return value
-
-
-def _positive(value: Any, argument: str) -> float:
-    number = float(value)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{argument}={value!r} must be positive and finite")
-    return number

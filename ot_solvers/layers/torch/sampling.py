@@ -14,7 +14,7 @@ from ... import api
 from ...backends import registry
 from ...errors import ConvergenceError, ConvergenceWarning, stack_depth
 from ...result import Solution
-from ...validation import choice
+from ...validation import choice, positive
 from .points import PairCost, cost_matrix, flat_points, read_pair_cost
 
 __all__ = ["OTPlanSampler"]
@@ -124,10 +124,10 @@ class OTPlanSampler:
         on_failure: str | None = None,
     ):
         self.method = choice(method, "method", METHODS)
-        self.reg, self.reg_m = _positive(reg, "reg"), _positive(reg_m, "reg_m")
+        self.reg, self.reg_m = positive(reg, "reg"), positive(reg_m, "reg_m")
         self.normalize_cost = bool(normalize_cost)
         self.num_threads = num_threads
-        self.mass = None if mass is None else _positive(mass, "mass")
+        self.mass = None if mass is None else positive(mass, "mass")
         if self.mass is not None and (self.mass > 1 or method != "partial"):
             raise ValueError(f"mass={mass!r} must be at most 1, the share that method='partial' moves")
         self.cost = read_pair_cost(cost)
@@ -470,10 +470,3 @@ def _generator(seed: Any) -> torch.Generator | None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed={seed!r} must be an integer or a torch.Generator")
     return torch.Generator().manual_seed(int(seed))
-
-
-def _positive(value: Any, argument: str) -> float:
-    number = float(value)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{argument}={value!r} must be positive and finite")
-    return number

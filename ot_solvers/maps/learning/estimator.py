@@ -106,7 +106,8 @@ class MongeGapMap(TransportMap):
     validate_every : int
         Steps between validations, and between checkpoints.
     patience : int, optional
-        End after so many validations without progress, and keep the best parameters.
+        End after so many validations without progress, and keep the best parameters. Losses are compared at the
+        strength of the last step.
     record_every : int
         Steps between records of the history: values take more time than derivatives.
     both_ways : bool
@@ -439,8 +440,8 @@ class _Settings:
         self.record_every = check.count(options.record_every, "record_every")
         self.patience = None if options.patience is None else check.count(options.patience, "patience")
         self.seed = check.count(options.seed, "seed", 0)
-        self.learning_rate = _positive(options.learning_rate, "learning_rate")
-        self.tol = _positive(options.tol, "tol")
+        self.learning_rate = check.positive(options.learning_rate, "learning_rate")
+        self.tol = check.positive(options.tol, "tol")
         if isinstance(options.strength, str):
             check.choice(options.strength, "strength", ("auto",))
         if isinstance(options.strength, (tuple, list)) and len(options.strength) != 2:
@@ -470,7 +471,9 @@ class _Settings:
         if not callable(options.fitting):
             check.choice(options.fitting, "fitting", FITTINGS)
         if not callable(options.fitting) and options.fitting in SMOOTH and not self.cost.symmetric:
-            raise ValueError(f"cost={self.cost!r} is not symmetric: use another fitting loss than 'sinkhorn'")
+            raise ValueError(
+                f"cost={self.cost!r} is not symmetric, as fitting={options.fitting!r} needs it: use 'sliced'"
+            )
         if not isinstance(options.network, nn.Module) and not (
             isinstance(options.network, str) and options.network == "residual"
         ):
@@ -489,7 +492,7 @@ class _Settings:
             first = min(1.0, COORDINATES / self.dimension)
             given = first, FALL * first
         if isinstance(given, (tuple, list)):
-            first, last = (_positive(value, "strength") for value in given)
+            first, last = (check.positive(value, "strength") for value in given)
             given = first * (last / first) ** (done / self.steps)
         value = check.number(given(done) if callable(given) else given, "strength")
         if not (math.isfinite(value) and value >= 0):
@@ -519,13 +522,6 @@ def _named(argument: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"{argument}: {error}") from None
-
-
-def _positive(value: Any, argument: str) -> float:
-    found = check.number(value, argument)
-    if not (math.isfinite(found) and found > 0):
-        raise ValueError(f"{argument}={value!r} must be positive and finite")
-    return found
 
 
 def _share(value: Any, argument: str) -> float:
@@ -592,9 +588,11 @@ class _Way:
                 most = min(len(held_x), len(held_y))
                 held_x, held_y = held_x[:most], held_y[:most]
             held = (held_x, held_y, self._losses(held_x, held_y))
+        # Other losses have units of their own.
+        limit = LIMIT * max(scale, np.finfo(float).tiny) if strengths[0] is not None else math.inf
         plan = Plan(
             settings.steps, settings.rate, settings.strength, settings.averaging, settings.record_every,
-            settings.validate_every, settings.patience, LIMIT * max(scale, np.finfo(float).tiny),
+            settings.validate_every, settings.patience, limit,
         )  # fmt: skip
         self.trainer = Trainer(
             self.network, train_x, train_y,

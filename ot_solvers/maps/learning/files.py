@@ -20,6 +20,8 @@ __all__ = ["read_map", "write_map"]
 KIND, LAYOUT = "MongeGapMap", 1
 #: Options that are not written: functions, and what belongs to one fit.
 LEFT_OUT = ("callback", "checkpoint", "progress", "device")
+#: An option that is not in the file: a function, or a module.
+_GONE = object()
 
 
 def write_map(
@@ -83,14 +85,7 @@ def _read(value: Any, path: Any) -> Any:
         return tuple(_read(item, path) for item in content)
     if kind == "cost":
         return cost_from(content, path)
-    return _Gone(kind, content)
-
-
-class _Gone:
-    """An option that is not in the file: a function, or a module."""
-
-    def __init__(self, kind: str, name: str):
-        self.kind, self.name = kind, name
+    return _GONE
 
 
 def read_map(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -127,7 +122,7 @@ def read_map(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any], d
             "does not know: update the package"
         )
     options = {name: _read(value, path) for name, value in content["options"].items()}
-    if isinstance(options.get("network"), _Gone):
+    if options.get("network") is _GONE:
         options["network"] = None
-    options = {name: value for name, value in options.items() if not isinstance(value, _Gone)}
+    options = {name: value for name, value in options.items() if value is not _GONE}
     return options, content["networks"], {name: _read(value, path) for name, value in content["fitted"].items()}

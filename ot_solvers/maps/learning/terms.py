@@ -11,7 +11,7 @@ import torch
 from ...costs import Cost
 from .transport import Memory, Pair, SolvedPair, paired
 
-__all__ = ["CallableFit", "EnergyFit", "GapTerm", "SinkhornFit", "Step", "Term", "mmd_loss"]
+__all__ = ["CallableFit", "EnergyFit", "EntropicFit", "GapTerm", "SinkhornFit", "Step", "Term", "mmd_loss"]
 
 
 class Step(NamedTuple):
@@ -57,8 +57,8 @@ def _as_image(gradient: np.ndarray, step: Step) -> torch.Tensor:
     return torch.as_tensor(gradient).to(step.image)
 
 
-class SinkhornFit(Term):
-    """Sinkhorn divergence between images and targets.
+class EntropicFit(Term):
+    """A loss of images and targets that is made of entropic transport costs.
 
     Parameters
     ----------
@@ -75,6 +75,10 @@ class SinkhornFit(Term):
     @property
     def memories(self):
         return [self.across, self.images, self.targets]
+
+
+class SinkhornFit(EntropicFit):
+    """Sinkhorn divergence between images and targets."""
 
     def pairs(self, step, value):
         found = [
@@ -94,28 +98,13 @@ class SinkhornFit(Term):
         return total, _as_image(gradient, step)
 
 
-class EnergyFit(Term):
+class EnergyFit(EntropicFit):
     """Minibatch energy distance with entropic transport costs between halves of the minibatches [salimans:18]_.
 
     ``OT(z, y) - OT(z, z') / 2 - OT(y, y') / 2`` with independent halves. Its mean is smallest where the laws are
     equal, whatever the size of the minibatches; that of the divergence between minibatches is smallest for images
     drawn together.
-
-    Parameters
-    ----------
-    eps : float > 0
-        Strength of the entropy, cost units.
-    sizes : (int, int)
-        Points of both samples.
     """
-
-    def __init__(self, eps: float, sizes: tuple[int, int]):
-        self.eps = eps
-        self.across, self.images, self.targets = Memory(sizes[1]), Memory(sizes[0]), Memory(sizes[1])
-
-    @property
-    def memories(self):
-        return [self.across, self.images, self.targets]
 
     def pairs(self, step, value):
         half = len(step.z) // 2

@@ -184,8 +184,7 @@ class Trainer:
         if not bool(torch.isfinite(moved).all()):
             return FitStatus.DIVERGED
         step = Step(self.x[i], self.y[j], self._host(moved), self.targets[j], moved, i, j)
-        with np.errstate(over="ignore", invalid="ignore"):  # seen below
-            fit, gap, gradient = self.losses.evaluate(self.solver, step, strength, value)
+        fit, gap, gradient = self.losses.evaluate(self.solver, step, strength, value)
         fine = bool(torch.isfinite(gradient).all())
         if value and fine:
             loss = fit + (strength * gap if gap is not None else 0.0)
@@ -243,13 +242,14 @@ class Trainer:
             return math.inf, None
         targets = torch.as_tensor(y).to(moved)
         step = Step(x, y, self._host(moved), targets, moved, np.arange(len(x)), np.arange(len(y)))
-        with np.errstate(over="ignore", invalid="ignore"):
-            fit, gap, _ = losses.evaluate(self.solver, step, strength, True)
+        fit, gap, _ = losses.evaluate(self.solver, step, strength, True)
         return fit, gap
 
     def _tired(self, progress: MapProgress) -> bool:
-        loss = progress.validation_loss
-        assert loss is not None
+        assert progress.validation_fit is not None
+        # Of the last strength at any step: a loss must not fall because the strength does.
+        last = self.plan.strength(self.plan.steps - 1)
+        loss = progress.validation_fit + last * (progress.validation_gap or 0.0)
         if self.best is None or loss < self.best[0]:
             self.best, self.waited = (loss, self._smooth()), 0
             return False
