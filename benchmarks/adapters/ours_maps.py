@@ -109,7 +109,9 @@ class NetworkFit(Fit):
 
 
 class Training(NetworkFit):
-    """Training with the settings of a peer: its network, its loss, constant learning rate, no validation.
+    """Training with the settings of a peer: its network, its loss, its steps of Adam, no validation.
+
+    The learning rate falls and parameters are averaged as they are by default.
 
     Options
     -------
@@ -124,7 +126,7 @@ class Training(NetworkFit):
         return super().new_map(
             setting, hidden=(32, 64, 32), start="identity", fitting="sinkhorn", fitting_reg=eps,
             strength=self.options["strength"], gap_reg=0.1 * eps, estimator=self.options["estimator"],
-            batch_size=256, learning_rate=1e-3, schedule="constant", averaging=0.0, validation=0.0, **more,
+            batch_size=256, learning_rate=1e-3, validation=0.0, **more,
         )  # fmt: skip
 
     def run(self, setting):

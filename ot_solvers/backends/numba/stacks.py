@@ -7,10 +7,9 @@ import numpy as np
 from ...costs import SqEuclidean
 from ...geometry.stack import CloudStack, DenseStack, Stack
 from .cost_kernels import cost_name
-from .exact_pairs import cost_matrix
 from .parallel import run
 from .policy import kernel
-from .rows import writable_view
+from .rows import FUSED_COORDINATES, GROUP, CloudRows, cost_tile, open_row, writable_view
 
 __all__ = ["over_blocks", "readable"]
 
@@ -41,14 +40,26 @@ def finish_distances(products, x, y, x_squares, y_squares):
 
 
 @kernel
+def fill_matrix(name, numbers, x, y, out):
+    """Costs between all points of x (n, d) and y (m, d), into ``out`` (n, m): rows are computed where they stay."""
+    n, d = x.shape
+    rows = CloudRows(name, numbers, np.ascontiguousarray(x.T), np.ascontiguousarray(y.T))
+    for i in range(n):
+        if d <= FUSED_COORDINATES:
+            cost_tile(rows, i, 0, y.shape[0], out[i : i + 1])
+        else:
+            open_row(rows, i, 0, n, out[i - i % GROUP : min(n, i - i % GROUP + GROUP)])
+
+
+@kernel
 def fill_costs(name, numbers, x, y, x_starts, y_starts, ns, ms, starts, begin, end, out):
     """Costs between the points of problems ``begin:end``, one matrix after another."""
     for k in range(begin, end):
         n = ns[k]
         m = ms[k]
-        i = np.arange(x_starts[k], x_starts[k] + n)
-        j = np.arange(y_starts[k], y_starts[k] + m)
-        out[starts[k] : starts[k] + n * m] = cost_matrix(name, numbers, x, i, y, j, m).reshape(n * m)
+        first = x[x_starts[k] : x_starts[k] + n]
+        second = y[y_starts[k] : y_starts[k] + m]
+        fill_matrix(name, numbers, first, second, out[starts[k] : starts[k] + n * m].reshape(n, m))
 
 
 def readable(stack: Stack) -> bool:

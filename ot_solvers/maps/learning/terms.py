@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ...costs import Cost
-from .transport import Memory, Pair, SolvedPair, paired
+from .transport import Memory, Pair, paired
 
 __all__ = ["CallableFit", "EnergyFit", "EntropicFit", "GapTerm", "SinkhornFit", "Step", "Term", "mmd_loss"]
 
@@ -43,7 +43,7 @@ class Term:
         """Transport problems to solve: for the derivative, and more for the `value`."""
         return []
 
-    def finish(self, step: Step, solved: Sequence[SolvedPair], value: bool) -> tuple[float | None, torch.Tensor]:
+    def finish(self, step: Step, solved: Sequence[Any], value: bool) -> tuple[float | None, torch.Tensor]:
         """The value, None where it was not asked for, and (n, d) derivatives by the images."""
         raise NotImplementedError
 

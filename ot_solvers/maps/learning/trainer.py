@@ -45,7 +45,7 @@ class Losses(NamedTuple):
         gap = self.gap if strength or value else None
         first = self.fit.pairs(step, value)
         second = [] if gap is None else gap.pairs(step, value)
-        solved = solver.solve([*first, *second])
+        solved = solver.solve([*first, *second], value)
         fit, gradient = self.fit.finish(step, solved[: len(first)], value)
         number = None
         if gap is not None:
