@@ -41,7 +41,7 @@ def finish_distances(products, x, y, x_squares, y_squares):
 
 @kernel
 def fill_matrix(name, numbers, x, y, out):
-    """Costs between all points of x (n, d) and y (m, d), into ``out`` (n, m): rows are computed where they stay."""
+    """Costs between all points of x (n, d) and y (m, d), into ``out`` (n, m), where rows are computed."""
     n, d = x.shape
     rows = CloudRows(name, numbers, np.ascontiguousarray(x.T), np.ascontiguousarray(y.T))
     for i in range(n):
