@@ -222,7 +222,7 @@ def test_versions_agree():
 def test_readme_has_the_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert 'python -m pip install ".[demo]" && ot-solvers demo\n' in readme
-    assert 'python -m pip install ".[test]" && python -m pytest\n' in readme
+    assert 'python -m pip install ".[test]" && python -m pytest -n auto\n' in readme
 
 
 @pytest.mark.slow
