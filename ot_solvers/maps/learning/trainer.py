@@ -181,9 +181,10 @@ class Trainer:
         i, j = self.batches.draw()
         images = self.network(self.sources[i])
         moved = images.detach()
-        if not bool(torch.isfinite(moved).all()):
+        z = self._host(moved)
+        if not np.isfinite(z).all():
             return FitStatus.DIVERGED
-        step = Step(self.x[i], self.y[j], self._host(moved), self.targets[j], moved, i, j)
+        step = Step(self.x[i], self.y[j], z, self.targets[j], moved, i, j)
         fit, gap, gradient = self.losses.evaluate(self.solver, step, strength, value)
         fine = bool(torch.isfinite(gradient).all())
         if value and fine:
@@ -195,7 +196,8 @@ class Trainer:
             self.good = self._copied()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
         images.backward(gradient)
         self.optimiser.step()
         self._add_to_average()
