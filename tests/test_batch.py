@@ -259,6 +259,65 @@ def test_assignments_are_those_of_scipy(rng, n, kind):
         assert batch[k].match().tolist() == np.argmax(batch.plan[k], axis=1).tolist()
 
 
+def costs_with_ties(rng, kind, n):
+    """(3, n, n) costs of a kind."""
+    x, y = rng.normal(size=(2, 3, n, 2))
+    if kind == "duplicates":
+        x[:, n // 2 :], y[:, n // 3 :] = x[:, :1], y[:, :1]
+    if kind == "float32":
+        x, y = x.astype(np.float32).astype(float), y.astype(np.float32).astype(float)
+    C = np.sqrt(((x[:, :, None] - y[:, None]) ** 2).sum(-1))
+    if kind == "integers":
+        C = np.floor(4 * C)
+    if kind == "one cost":
+        C = np.ones_like(C)
+    if kind == "negative":
+        C = 1e3 * (C - 5.0)
+    if kind == "rays":  # images on the rays of their points: many plans are next to optimal
+        C = np.abs(np.sort(x[..., :1], axis=1) - 10.0 - y[..., 0][:, None])
+    return C
+
+
+@pytest.mark.parametrize("start", ["own", "near", "far", "one column", "useless", "entropic"])
+@pytest.mark.parametrize("kind", ["points", "float32", "duplicates", "integers", "one cost", "negative", "rays"])
+@pytest.mark.parametrize("n", [1, 2, 33, 70])
+def test_assignments_from_known_potentials(rng, n, kind, start):
+    """Whatever they are, the plan is optimal, and potentials prove it."""
+    from scipy.optimize import linear_sum_assignment
+
+    C = costs_with_ties(rng, kind, n)
+    size = np.abs(C).max()
+    cold = ots.solve_batch(C, reg=None)
+    f, g = (np.array(side) for side in cold.potentials)
+    if start == "near":
+        g += 0.1 * size * rng.normal(size=g.shape)
+    if start == "far":
+        g = 10 * size * rng.normal(size=g.shape)
+    if start == "one column":
+        g[:, 0] += 20 * size
+    if start == "useless":
+        g += 1e200
+    init = ots.solve_batch(C, reg=0.1 * size) if start == "entropic" else (f, g)
+    warm = ots.solve_batch(C, reg=None, init=init)
+    assert warm.converged.all() and (warm.n_iter == 1).all()
+    for k in range(3):
+        best = C[k][linear_sum_assignment(C[k])].mean()
+        assert warm.value[k] == pytest.approx(best, rel=1e-12, abs=1e-15)
+        f, g = warm.potential_a[k], warm.potential_b[k]
+        assert (C[k] - f[:, None] - g).min() >= -1e-12 * size
+        assert f.mean() + g.mean() == pytest.approx(best, abs=1e-12 * size)
+        np.testing.assert_array_equal(np.sort(np.argmax(warm.plan[k], axis=1)), np.arange(n))
+
+
+def test_other_exact_problems_do_not_look_at_potentials(rng):
+    C = rng.random((3, 12, 15))
+    a = rng.dirichlet(np.ones(12), size=3)
+    cold = ots.solve_batch(C, a, reg=None)
+    warm = ots.solve_batch(C, a, reg=None, init=(rng.normal(size=(3, 12)), rng.normal(size=(3, 15))))
+    np.testing.assert_array_equal(warm.plan, cold.plan)
+    np.testing.assert_array_equal(warm.potential_b, cold.potential_b)
+
+
 # --- arrays -----------------------------------------------------------------------------------------------------
 
 

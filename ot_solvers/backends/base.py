@@ -547,8 +547,8 @@ class Backend(LinePrimitives):
         Parameters
         ----------
         plans : GibbsStack
-            Costs and weights, of equal sums; potentials are overwritten by Kantorovich potentials. `eps` is not
-            looked at.
+            Costs and weights, of equal sums; potentials are overwritten by Kantorovich potentials. Its `g` is
+            where the problems may start, 0 where nothing is known; `f` and `eps` are not looked at.
 
         Returns
         -------

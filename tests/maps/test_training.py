@@ -288,10 +288,30 @@ def test_known_points_take_fewer_passes(kind, rng):
     check_within(warm_slopes, cold_slopes.numpy(), 1e-4)
 
 
-def test_exact_gaps_keep_nothing(points):
-    term = GapTerm(costs.SqEuclidean(), "exact", 0.3, 8)
-    evaluated(term, a_step(*points))
-    assert term.eps is None and all(np.isnan(memory.potential).all() for memory in term.memories)
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("cost", [costs.SqEuclidean(), costs.Euclidean()])
+def test_exact_gaps_start_from_the_last_step(cost, value):
+    """From the potentials of the points in other company and with other images: the same gap and derivatives."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(120, 2))
+    term = GapTerm(cost, "exact", 0.3, 120)
+    assert term.eps is None
+    solver = StepSolver(cost, 1e-6)
+    order = rng.permutation(120)
+    for k in range(6):
+        i = order[:60] if k % 2 else order[30:90]
+        z = x[i] @ rng.normal(size=(2, 2)) + 0.1 * k
+        step = a_step(x[i], x[i], z, i=i, j=i)
+        pairs = term.pairs(step, value)
+        assert k < 2 or pairs[0].memory.recall(i) is not None
+        gap, slopes = term.finish(step, solver.solve(pairs, value), value)
+        alone = GapTerm(cost, "exact", 0.3, 120)
+        fresh, expected = alone.finish(step, StepSolver(cost, 1e-6).solve(alone.pairs(step, value), value), value)
+        check_within(slopes, expected.numpy(), 1e-12)
+        assert gap is None and fresh is None if not value else abs(gap - fresh) <= 1e-12
+    assert (
+        np.isfinite(term.across.potential[order[:90]]).all() and np.isnan(term.across.potential[order[90:]]).all()
+    )
 
 
 def test_memories_know_points_by_their_places(points):

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from .assignment import assign
+from .assignment import LANES as PARTS
+from .assignment import assign, assign_from, is_start, reduced_row
 from .batch import CONVERGED, ILLEGAL, UNFINISHED
 from .exact_pairs import FIRST_PRICE, LANES, all_pairs, cheapest_pairs, pivot_to_the_end
 from .network_simplex import unmet_mass
@@ -37,11 +38,14 @@ def live_of(weights):
 
 @kernel
 def plan_by_assignment(cost, mass, p, q, g, rows, columns, masses):
-    """Plan and column potentials between equally many points of one weight."""
+    """Plan and column potentials between equally many points of one weight, from those that g has."""
     n = cost.shape[0]
-    v = np.empty(n)
+    v = g[q]
     column_of = np.empty(n, np.int64)
-    assign(cost, v, column_of)
+    if is_start(cost, v):
+        assign_from(cost, v, column_of)
+    else:
+        assign(cost, v, column_of)
     for i in range(n):
         rows[i] = p[i]
         columns[i] = q[column_of[i]]
@@ -92,11 +96,11 @@ def transforms(C, a, b, f, g):
     for j in range(m):
         masked[j] = g[j] if b[j] > 0.0 else -math.inf
         weightless = weightless or not b[j] > 0.0
+    values = np.empty(m)
+    lanes = np.empty(PARTS)
     for i in range(n):
-        best = math.inf
-        for j in range(m):
-            best = min(best, float(C[i, j]) - masked[j])
-        f[i] = best
+        reduced_row(C[i], masked, values, lanes)
+        f[i] = lanes.min()
     if weightless:
         for i in range(n):
             for j in range(m):
@@ -149,9 +153,15 @@ def exact_some(costs, a, b, f, g, at, entries, begin, end, codes, counts, rows, 
         cost = np.empty((p.size, width))
         total = 0.0
         for i in range(p.size):
-            for j in range(q.size):
-                cost[i, j] = C[p[i], q[j]]
-                total += cost[i, j]
+            c = C[p[i]]
+            if q.size == m:  # without gathering
+                for j in range(m):
+                    cost[i, j] = c[j]
+                    total += c[j]
+            else:
+                for j in range(q.size):
+                    cost[i, j] = c[q[j]]
+                    total += c[q[j]]
             cost[i, q.size :] = math.inf
         if not -math.inf < total < math.inf:
             # Illegal, or forbidden pairs, whose problems may have no plan: who solves them alone says why.

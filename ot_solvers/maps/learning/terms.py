@@ -149,8 +149,7 @@ class GapTerm(Term):
         return [self.across, self.images, self.points]
 
     def pairs(self, step, value):
-        memory = None if self.eps is None else self.across
-        found = [Pair(step.x, step.z, self.eps, memory, step.i)]
+        found = [Pair(step.x, step.z, self.eps, self.across, step.i)]
         if self.estimator == "debiased":
             found.append(Pair(step.z, step.z, self.eps, self.images, step.i))
             if value:

@@ -56,7 +56,7 @@ class Pair(NamedTuple):
     reg : float or None
         Strength of the entropy, cost units; None for exact transport.
     memory : Memory or None
-        Where potentials of the target points are kept from step to step.
+        Where potentials of the target points are kept from step to step: starts, which change no exact plan.
     indices : (m,) int array
         Places of the target points there.
     """
