@@ -261,7 +261,7 @@ def test_trainings_train(adapter, options):
     assert judge_map(problem, first).divergence < before
 
 
-def test_our_training_has_the_settings_of_the_peer():
+def test_our_training_has_the_settings_of_the_peer_and_our_schedule():
     problem = MOONS.build()
     contender = made("ours_maps:Training", problem, strength=0.1, estimator="exact")
     options = contender.new_map(Setting(max_iter=7, seed=3)).get_params()
@@ -269,7 +269,7 @@ def test_our_training_has_the_settings_of_the_peer():
     assert options["fitting"] == "sinkhorn" and options["fitting_reg"] == problem.eps
     assert options["gap_reg"] == pytest.approx(0.1 * problem.eps) and options["strength"] == 0.1
     assert (options["batch_size"], options["steps"], options["seed"]) == (256, 7, 3)
-    assert (options["learning_rate"], options["schedule"], options["averaging"]) == (1e-3, "constant", 0.0)
+    assert (options["learning_rate"], options["schedule"], options["averaging"]) == (1e-3, "cosine", 0.99)
     assert options["validation"] == 0.0 and options["estimator"] == "exact"
 
 

@@ -63,7 +63,7 @@ def test_time_per_iteration_leaves_start_up_out(tmp_path):
     [("Broken", "failed"), ("Dies", "failed"), ("Sleeps", "timeout"), ("Missing", "not installed")],
 )
 def test_failures_are_results(adapter, status, tmp_path):
-    limits = dataclasses.replace(LIMITS, max_seconds=-4.5)  # a timeout of one second
+    limits = dataclasses.replace(LIMITS, max_seconds=-3.0)  # a timeout of four seconds
     case = make_case(fake("bad", adapter), fake("good"))
     _, records = run(case, tmp_path / "out.jsonl", limits)
     assert statuses(records) == {"bad": status, "good": "ready"}
