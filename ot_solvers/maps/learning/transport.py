@@ -132,10 +132,16 @@ class _Quick:
 
     Entry points check what users give them and keep what users may ask for: at the sizes of minibatches that takes
     as long as the kernels.
+
+    Attributes
+    ----------
+    entries : ExactBatch or None
+        Of exact plans, once they are solved.
     """
 
-    def __init__(self, plans: GibbsStack, engine: Backend, entries: ExactBatch | None):
-        self.plans, self.engine, self.entries = plans, engine, entries
+    def __init__(self, plans: GibbsStack, engine: Backend):
+        self.plans, self.engine = plans, engine
+        self.entries: ExactBatch | None = None
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], starts, cost: Cost, engine: Backend) -> _Quick:
@@ -151,7 +157,7 @@ class _Quick:
         plans = GibbsStack(
             stack, a, b, rows, columns, np.zeros(a.size), g, rows, columns, eps, np.zeros(len(pairs))
         )
-        return cls(plans, engine, None)
+        return cls(plans, engine)
 
     @cached_property
     def _gradients(self) -> tuple[np.ndarray, np.ndarray]:
